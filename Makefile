@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Modulus: GPU drivers on immutable hosts before the real root starts.
+#
+#   make               build/modulus (all commands) and build/modulus-boot (for the initramfs:
+#                      without build, sign and keygen)
+#   make demo          install what is missing, build, boot a machine twice, say what happened
+#   make check         all tests: lint, check-unit, check-cli, check-boot (each is a target too)
+#   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
+#                      deps-build: only what a plain `make` needs
+#   make install       the program, the dracut module and the unit, below DESTDIR
+#   make ignition      render ignition/*.bu to *.ign again
+#   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
+#   make clean         remove build/
+#   make help          this text
+#
+# Variables, on the command line or in the environment:
+#
+#   V=1                show whole commands
+#   CC, AR, OBJCOPY    the tools (gcc, ar, objcopy); CLANG for the second compiler of `make lint`
+#   CFLAGS             optimisation and debugging (-O2 -g0); warnings and hardening are added
+#   CPPFLAGS, LDFLAGS  added to every compilation, to every link
+#   WERROR=            let warnings pass, for compilers newer than those we know
+#   STATIC=0           link the distribution's shared libraries, libkmod too (default 1: one static
+#                      file that needs nothing from the system it runs on)
+#   STRIP_LINK=        keep the symbols (default -s), for a debugger
+#   DESTDIR, prefix    where `make install` puts things (prefix: /usr)
+#   KMOD_SRC=DIR       an unpacked kmod 30 source tree to build libkmod from, instead of the archive
+#                      that `make deps` fetches
+#   MODULUS_CACHE      what is slow to make or to fetch (~/.cache/modulus)
+#   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
+#   PYTEST_ARGS        handed to pytest, for example PYTEST_ARGS='-k usr -x'
+#
+# The same compiler, libraries and flags give the same bytes, in any directory: build/linked lists the
+# static libraries that went in, by digest.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.SUFFIXES:
+.DELETE_ON_ERROR:
+export LC_ALL := C
+export TZ := UTC
+
+# --- what is built ---------------------------------------------------------------------------------
+
+VERSION := 0.1.0
+
+# Only the program that makes bundles has these; the one in the initramfs does not.
+BUILDER_SRC := build.c tarwrite.c kernelimage.c cmd_build.c minisignkey.c
+
+SRC := $(sort $(wildcard stage/*.c))
+BUILDER := $(addprefix stage/,$(BUILDER_SRC))
+UNIT := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_HELPER := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
+
+# Static archives want this order: users before what they use. OpenSSL gives Ed25519 and SHA-256.
+# libb2 is for minisign's secret keys (a 32-byte BLAKE2b, which OpenSSL 3.0 lacks).
+LIBS_BOOT := -lblkid -larchive -lzstd -llzma -lz -ljansson -linih -lcrypto
+LIBS_ALL := $(LIBS_BOOT) -lb2
+
+# --- packages (Debian 12) --------------------------------------------------------------------------
+
+BUILD_PACKAGES := gcc libc6-dev binutils make ca-certificates xz-utils \
+	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
+TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev shellcheck file \
+	python3 python3-pytest python3-yaml jq minisign openssl kmod cpio zstd lz4 gzip tar \
+	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
+	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools
+
+KMOD_VERSION := 30+20221128
+KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e
+
+# --- settings --------------------------------------------------------------------------------------
+
+V ?= 0
+STATIC ?= 1
+CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+AR := $(if $(filter default undefined,$(origin AR)),ar,$(AR))
+OBJCOPY ?= objcopy
+CLANG ?= clang
+PYTHON ?= /usr/bin/python3
+CFLAGS ?= -O2 -g0
+WERROR ?= -Werror
+STRIP_LINK ?= -s
+PYTEST_ARGS ?=
+MODULUS_CACHE ?= $(HOME)/.cache/modulus
+export MODULUS_CACHE
+
+prefix ?= /usr
+bindir ?= $(prefix)/bin
+# read by dracut and systemd at these places only
+dracutdir ?= /usr/lib/dracut/modules.d/50modulus
+unitdir ?= /usr/lib/systemd/system
+
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wvla -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual -Wwrite-strings -Wredundant-decls -Wdate-time \
+	-Wimplicit-fallthrough
+# the fortified libc functions need an optimising compiler
+FORTIFY := -U_FORTIFY_SOURCE $(if $(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
+HARDEN := $(FORTIFY) -fstack-protector-strong
+PLACE := -ffile-prefix-map=$(CURDIR)=. -ffunction-sections -fdata-sections
+LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -Istage $(KMOD_CFLAGS)
+
+BASE_FLAGS = $(LANGUAGE) $(WARN) $(CPPFLAGS)
+OBJ_FLAGS = $(BASE_FLAGS) $(PLACE) $(HARDEN) $(CFLAGS)
+SAN_FLAGS = $(BASE_FLAGS) -Itests/unit -DBUILDER=1 -DUNIT_TEST -U_FORTIFY_SOURCE -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
+CLANG_FLAGS = $(OBJ_FLAGS) -Itests/unit
+
+ifeq ($(STATIC),1)
+KMOD_LIB := build/libkmod.a
+KMOD_HEADER := build/kmod/libkmod/libkmod.h
+KMOD_CFLAGS := -isystem build/kmod/libkmod
+# --no-warnings: glibc's notices about dlopen and getaddrinfo in libcrypto, which we never call
+LINK_FLAGS := -static -Wl,--no-warnings
+else
+KMOD_LIB = $(shell pkg-config --libs libkmod)
+KMOD_HEADER :=
+KMOD_CFLAGS = $(shell pkg-config --cflags libkmod)
+LINK_FLAGS := -pie -Wl,-z,now
+OBJ_FLAGS += -fPIE
+endif
+LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexecstack $(LDFLAGS)
+
+# Quiet by default: "  CC    build/obj/main.o".
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
+
+.PHONY: all help deps deps-build deps-auto demo check check-unit check-cli check-boot check-bare lint ignition install clean FORCE
+
+all: build/modulus build/modulus-boot
+
+help:
+	@sed -n -e '1,2d' -e '/^#/!q' -e 's/^# \{0,1\}//p' Makefile
+
+# --- packages and sources --------------------------------------------------------------------------
+
+# The demo and the tests install what is missing before anything is compiled, where they can (as root
+# on Debian); nothing else changes the machine without being asked.
+AUTO_DEPS := $(if $(filter demo check check-unit check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
+KMOD_FETCH := :
+ifneq ($(KMOD_SRC),)
+KMOD_ORIGIN := $(KMOD_SRC)/libkmod/libkmod.c
+else
+KMOD_ORIGIN := $(MODULUS_CACHE)/kmod_$(KMOD_VERSION).orig.tar.xz
+ifeq ($(STATIC),1)
+KMOD_FETCH := tests/deps/fetch.sh kmod_$(KMOD_VERSION).orig.tar.xz pool/main/k/kmod $(KMOD_SHA256)
+endif
+endif
+
+deps-build:
+	@tests/deps/install.sh $(BUILD_PACKAGES)
+	@$(KMOD_FETCH)
+
+deps:
+	@tests/deps/install.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	@$(KMOD_FETCH)
+
+deps-auto:
+	@tests/deps/install.sh --auto $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	@$(KMOD_FETCH) || true
+
+$(KMOD_ORIGIN): | $(AUTO_DEPS)
+	@test -e $@ || { echo "modulus: $@ is missing: run 'make deps' (Debian), or set KMOD_SRC= to the" \
+		"directory of an unpacked kmod 30 source" >&2; exit 1; }
+
+# Compiles and links a program that names every header and library, so that what is missing is said in
+# one line instead of by the compiler.
+build/ready: build/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_DEPS)
+	@tests/deps/missing.sh '$(CC)' '$(if $(filter 1,$(STATIC)),-static -Wl$(,)--no-warnings)' \
+		'$(LIBS_ALL) $(if $(filter 1,$(STATIC)),,-lkmod)' $(BUILD_PACKAGES) $(if $(filter 1,$(STATIC)),,libkmod-dev pkg-config)
+	@touch $@
+
+, := ,
+
+# --- what a change of which rebuilds everything ----------------------------------------------------
+
+# Written only when the text differs, so that the time stamp is that of the last change.
+build/config: FORCE | $(AUTO_DEPS)
+	$(shell mkdir -p build)$(file >build/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN))
+	@cmp -s build/config.new $@ && rm build/config.new || mv build/config.new $@
+
+# Also names the objects, since removing a source file makes nothing newer.
+build/linked: FORCE build/ready | $(AUTO_DEPS)
+	@{ echo '# $(LINK_FLAGS) $(notdir $(SRC))'; $(if $(filter 1,$(STATIC)), \
+		for lib in $(LIBS_ALL:-l%=%) c; do \
+			printf '%s  %s\n' "$$(sha256sum < "$$($(CC) -print-file-name=lib$$lib.a)" | cut -c1-64)" "lib$$lib.a"; \
+		done) } > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# --- libkmod ---------------------------------------------------------------------------------------
+
+# No distribution has a libkmod.a, and its configure refuses to make one: its names collide with those
+# of programs. The compiler alone is enough; objcopy hides all but kmod_*. HAVE_FINIT_MODULE stays
+# undefined: libkmod then makes the system call itself, for which glibc has no prototype.
+KMOD_DEFS := -std=gnu99 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPACKAGE='"kmod"' -DVERSION='"30"' \
+	-DSYSCONFDIR='"/etc"' -DENABLE_LOGGING -DENABLE_ZSTD -DENABLE_XZ -DENABLE_ZLIB -DHAVE_LINUX_MODULE_H \
+	-DHAVE_SECURE_GETENV -DHAVE_STATIC_ASSERT -DHAVE_NORETURN -DHAVE_STRUCT_STAT_ST_MTIM \
+	-DHAVE_DECL_STRNDUPA=1 -DHAVE_DECL_BE32TOH=1 -DHAVE___BUILTIN_UADDL_OVERFLOW=1 \
+	-DHAVE___BUILTIN_UADDLL_OVERFLOW=1
+
+build/kmod/libkmod/libkmod.h: build/config $(KMOD_ORIGIN) | $(AUTO_DEPS)
+	@rm -rf build/kmod && mkdir -p build/kmod
+	$(Q)$(if $(KMOD_SRC),cp -R $(KMOD_SRC)/libkmod $(KMOD_SRC)/shared build/kmod/, \
+		tar -xf $(KMOD_ORIGIN) -C build/kmod --strip-components=1 --wildcards '*/libkmod' '*/shared')
+	@touch $@
+
+build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready
+	$(call say,LIB,$@)
+	$(Q)rm -f $@ && cd build/kmod && rm -f *.o && $(CC) $(KMOD_DEFS) $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) \
+		-ffile-prefix-map=$(CURDIR)/build/kmod=kmod -ffunction-sections -fdata-sections -w -I. \
+		-c libkmod/*.c shared/*.c && \
+	$(CC) -r -nostdlib -o all.o *.o && \
+	$(OBJCOPY) --wildcard --keep-global-symbol='kmod_*' all.o && \
+	$(AR) rcsD ../libkmod.a all.o
+
+# --- the programs ----------------------------------------------------------------------------------
+
+OBJ := $(SRC:stage/%.c=build/obj/%.o)
+OBJ_BOOT := $(filter-out $(BUILDER:stage/%.c=build/obj/%.o) build/obj/main.o,$(OBJ)) build/obj/main-boot.o
+
+# The directories of all objects, once, instead of a mkdir per object.
+DIRS := build/obj build/san/stage build/san/unit build/clang/stage build/clang/unit
+$(DIRS):
+	@mkdir -p $@
+
+build/obj/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/obj
+	$(call say,CC,$@)
+	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
+
+build/obj/main-boot.o: stage/main.c build/config build/ready $(KMOD_HEADER) | build/obj
+	$(call say,CC,$@)
+	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
+
+build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB)) build/linked
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(LIBS_ALL)
+
+build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB)) build/linked
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(LIBS_BOOT)
+
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir) $(DESTDIR)$(unitdir)
+	install -m 0755 build/modulus $(DESTDIR)$(bindir)/modulus
+	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/modulus
+	install -m 0755 dracut/50modulus/module-setup.sh $(DESTDIR)$(dracutdir)/
+	install -m 0644 $(filter-out %.sh,$(wildcard dracut/50modulus/*)) $(DESTDIR)$(dracutdir)/
+	install -m 0644 ignition/units/modulus-finish.service $(DESTDIR)$(unitdir)/
+
+# --- tests -----------------------------------------------------------------------------------------
+
+check: lint check-unit check-cli check-boot
+	@echo "modulus: all tests passed"
+
+# Unit tests: one cmocka program per file, with everything but main.c under ASan and UBSan, linked
+# against shared libraries (a static program cannot have a sanitizer).
+SAN_OBJ := $(patsubst stage/%.c,build/san/stage/%.o,$(filter-out stage/main.c,$(SRC)))
+SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=build/san/unit/%.o)
+UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=build/san/%)
+
+build/san/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/san/stage
+	$(call say,CC,$@)
+	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
+
+build/san/unit/%.o: tests/unit/%.c build/config build/ready $(KMOD_HEADER) | build/san/unit
+	$(call say,CC,$@)
+	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
+
+build/san/libstage.a: $(SAN_OBJ) build/linked
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(SAN_OBJ)
+
+$(UNIT_PROGRAMS): build/san/%: build/san/unit/%.o $(SAN_HELPER) build/san/libstage.a $(filter %.a,$(KMOD_LIB))
+	$(call say,LINK,$@)
+	$(Q)$(CC) -fsanitize=address,undefined $(LDFLAGS) -o $@ $(filter %.o,$^) build/san/libstage.a \
+		$(KMOD_LIB) $(LIBS_ALL) -lcmocka
+
+# The last lines of each program that passed, everything of one that did not.
+check-unit: $(UNIT_PROGRAMS)
+	@failed=; for t in $(UNIT_PROGRAMS); do \
+		if "$$t" > "$$t.log" 2>&1; then \
+			printf '%-28s %s\n' "$${t##*/}" "$$(grep -a 'PASSED' "$$t.log" | tail -n 1)"; \
+		else \
+			code=$$?; cat "$$t.log"; echo "$${t##*/}: FAILED, exit $$code"; failed="$$failed $${t##*/}"; \
+		fi; \
+	done; \
+	if [ -n "$$failed" ]; then echo "modulus: unit tests failed:$$failed" >&2; exit 1; fi
+
+PYTEST = env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
+
+check-cli: all
+	$(PYTEST) tests/cli
+
+check-boot: all
+	$(PYTEST) tests/boot
+
+check-bare:
+	tests/deps/bare-chroot.sh 'make deps && make'
+
+demo: all
+	@$(PYTHON) tests/boot/demo.py
+
+# The second compiler sees all C with the same warnings; shellcheck sees all shell; libkmod.a shows
+# nothing but its own names.
+SCRIPTS := $(sort $(wildcard .ci/run dracut/*/*.sh tests/*/*.sh))
+CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
+
+build/clang/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/clang/stage
+	$(call say,CLANG,$@)
+	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
+
+build/clang/stage/main-boot.o: stage/main.c build/config build/ready $(KMOD_HEADER) | build/clang/stage
+	$(call say,CLANG,$@)
+	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
+
+build/clang/unit/%.o: tests/unit/%.c build/config build/ready $(KMOD_HEADER) | build/clang/unit
+	$(call say,CLANG,$@)
+	$(Q)$(CLANG) $(CLANG_FLAGS) -DUNIT_TEST -MMD -MP -c -o $@ $<
+
+lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB)) | $(AUTO_DEPS)
+	$(Q)$(if $(SCRIPTS),shellcheck $(SCRIPTS))
+	$(Q)$(if $(filter %.a,$(KMOD_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
+	@echo "modulus: lint passed"
+
+ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))
+
+ignition/%.ign: FORCE
+	$(Q)$(PYTHON) tests/tools/butane.py --files-dir ignition ignition/$*.bu > $@.new && mv $@.new $@
+
+clean:
+	rm -rf build
+
+-include $(wildcard build/obj/*.d build/san/*/*.d build/clang/*/*.d)

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# bare-chroot.sh [COMMAND]: runs COMMAND (make deps && make) on a copy of this tree in a fresh Debian 12
+# that holds nothing but git and make. As root, with network; the system is thrown away afterwards.
+# Its mirrors are those of this machine's apt.
+set -eu
+
+command=${1:-make deps && make}
+tree=$(cd "$(dirname "$0")/../.." && pwd)
+
+if [ "${MODULUS_BARE:-}" != inside ]; then
+	# a mount name space of our own: whatever happens, nothing stays mounted
+	MODULUS_BARE=inside exec unshare --mount --fork "$0" "$command"
+fi
+
+work=$(mktemp -d)
+trap 'umount -l "$work/root/proc" "$work/root/sys" "$work/root/dev" 2> /dev/null || true; rm -rf --one-file-system "$work"' EXIT
+
+# shellcheck disable=SC2016  # the $(...) are apt's
+apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
+	grep -E ' bookworm[a-z-]* main$' | sort -u > "$work/sources.list"
+mmdebstrap --quiet --variant=minbase --include=git,make,ca-certificates bookworm "$work/root" - < "$work/sources.list"
+
+mkdir "$work/root/src"
+git -C "$tree" ls-files -z --cached --others --exclude-standard |
+	tar -C "$tree" --null --ignore-failed-read -T - -cf - | tar -C "$work/root/src" --no-same-owner -xf -
+cp /etc/resolv.conf "$work/root/etc/resolv.conf"
+mount -t proc proc "$work/root/proc"
+mount --rbind /sys "$work/root/sys"
+mount --rbind /dev "$work/root/dev"
+
+env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LANG=C.UTF-8 ${CI:+CI=$CI} \
+	chroot "$work/root" sh -c "cd /src && $command" < /dev/null

@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# fetch.sh FILE POOLDIR SHA256: one source archive from the Debian mirrors that this machine's apt
+# already uses, into $MODULUS_CACHE. apt's own downloader honours its proxies and credentials; the
+# pinned digest makes the index of source packages (deb-src) unnecessary, and nothing of apt's
+# configuration is read or written beyond that.
+set -eu
+
+file=$1 pool=$2 sha256=$3
+cache=$MODULUS_CACHE
+
+if [ -f "$cache/$file" ] && echo "$sha256  $cache/$file" | sha256sum --check --status; then
+	exit 0
+fi
+
+helper=/usr/lib/apt/apt-helper
+if [ ! -x $helper ]; then
+	echo "modulus: $file: cannot be fetched without apt: set KMOD_SRC= to an unpacked kmod 30 source" >&2
+	exit 1
+fi
+
+mirrors() {
+	# the indexes name their origin: other people's repositories are left alone
+	# shellcheck disable=SC2016  # $(REPO_URI) is apt's
+	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | sort -u
+}
+
+if [ -z "$(mirrors)" ] && [ "$(id -u)" = 0 ]; then
+	apt-get -qq update
+fi
+
+mkdir -p "$cache"
+part=$(mktemp -d "$cache/.fetch.XXXXXX")
+trap 'rm -rf "$part"' EXIT
+for mirror in $(mirrors); do
+	# as ourselves: apt's download user may not write to our cache
+	if $helper -o APT::Sandbox::User="$(id -un)" -qq download-file "${mirror%/}/$pool/$file" "$part/$file" \
+		"SHA256:$sha256" > "$part/log" 2>&1; then
+		mv "$part/$file" "$cache/$file"
+		exit 0
+	fi
+done
+
+cat "$part/log" >&2 2> /dev/null || true
+echo "modulus: $file: no Debian mirror of this machine has it: put it into $cache yourself," \
+	"or set KMOD_SRC= to an unpacked kmod 30 source" >&2
+exit 1
