@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Ignition snippets: what is in the tree is what Butane would make, Ignition takes it, and what it writes is right.
+
+Ignition itself is Debian's, applied to a directory: no boot, less than a second. tests/boot does the same in one.
+"""
+import base64
+import fnmatch
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+SNIPPETS = TREE / "ignition"
+IGNITION = "/usr/lib/dracut/modules.d/30ignition/ignition"
+
+sys.path.insert(0, str(TREE / "tests" / "tools"))
+import butane  # noqa: E402  (a script beside the tests, no package)
+
+SOURCES = sorted(SNIPPETS.glob("*.bu"))
+RENDERED = sorted(SNIPPETS.glob("*.ign"))
+
+
+def name(path):
+    return path.name
+
+
+def needs(program):
+    """make check installs it, so that in CI its absence is a failure."""
+    if shutil.which(program) is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed: make deps")
+
+
+def test_every_source_has_its_rendered_file_and_the_other_way_round():
+    assert {p.stem for p in SOURCES} == {p.stem for p in RENDERED} == {"modulus", "modulus-kargs"}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name)
+def test_rendered_file_is_that_of_its_butane_source(source):
+    assert source.with_suffix(".ign").read_text() == butane.render(source, SNIPPETS), "run: make ignition"
+
+
+@pytest.mark.parametrize("rendered", RENDERED, ids=name)
+def test_ignition_accepts_the_rendered_file_without_a_word(rendered):
+    needs("ignition-validate")
+    done = subprocess.run(["ignition-validate", rendered], capture_output=True, text=True)
+    # its warnings ("unused key") leave the exit code 0, and are what a mistyped key looks like
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("rendered", RENDERED, ids=name)
+def test_first_boot_needs_no_network_for_it(rendered):
+    def sources(value):
+        if isinstance(value, dict):
+            if "source" in value:
+                yield value["source"]
+            for inner in value.values():
+                yield from sources(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from sources(inner)
+
+    assert all(url.startswith("data:") for url in sources(json.loads(rendered.read_text())))
+
+
+def test_kernel_arguments_are_in_their_own_snippet_only():
+    # Ignition fails the boot of a live or PXE system on them
+    assert "kernelArguments" not in json.loads((SNIPPETS / "modulus.ign").read_text())
+    assert list(json.loads((SNIPPETS / "modulus-kargs.ign").read_text())) == ["ignition", "kernelArguments"]
+
+
+# --- the renderer is as strict as Butane -----------------------------------------------------------
+
+HEAD = "variant: fcos\nversion: 1.4.0\n"
+FILE = HEAD + "storage:\n  files:\n  - path: /etc/x\n    mode: 0644\n    contents:\n      local: x\n"
+
+
+@pytest.fixture
+def files_dir(tmp_path):
+    (tmp_path / "x").write_text("100% of it\n")
+    (tmp_path.parent / "outside").write_text("secret\n")
+    return tmp_path
+
+
+def render(files_dir, text):
+    source = files_dir / "source.bu"
+    source.write_text(text)
+    return butane.render(source, files_dir)
+
+
+def test_renderer_encodes_contents_and_mode(files_dir):
+    assert json.loads(render(files_dir, FILE)) == {
+        "ignition": {"version": "3.3.0"},
+        "storage": {"files": [{
+            "path": "/etc/x", "mode": 0o644,
+            "contents": {"compression": "", "source": "data:,100%25%20of%20it%0A"}}]}}
+
+
+@pytest.mark.parametrize("text, why", [
+    (FILE.replace("mode", "mod"), "mod: unknown here"),
+    (FILE + "systemd:\n  unit: []\n", "unit: unknown here"),
+    (FILE.replace("0644", "644"), "not a mode"),
+    (FILE.replace("local: x", "local: ../outside"), "outside the files directory"),
+    (FILE.replace("local: x", "local: absent"), "no such file"),
+    (FILE.replace("local: x", "local: x\n      inline: y"), "exactly one of"),
+    (FILE.replace("/etc/x", "etc/x"), "not a clean absolute path"),
+    (FILE.replace("/etc/x", "/etc/../x"), "not a clean absolute path"),
+    (FILE + "  links:\n  - path: /etc/x\n    target: /y\n", "/etc/x: is there twice"),
+    (FILE.replace("    mode: 0644\n", "    mode: 0644\n    mode: 0600\n"), "mode is there twice"),
+    (FILE.replace("1.4.0", "1.5.0"), "only 1.4.0 is known"),
+    (HEAD + "systemd:\n  units:\n  - name: nonsense\n", "not the name of a unit"),
+    (HEAD + "systemd:\n  units:\n  - name: a.service\n    enabled: 1\n", "is not a bool"),
+    ("variant: fcos\n", "version: is needed"),
+])
+def test_renderer_refuses(files_dir, text, why):
+    with pytest.raises(butane.Refused, match=why):
+        render(files_dir, text)
+
+
+# --- Ignition writes what we mean ------------------------------------------------------------------
+
+STAGES = """
+set -e
+mount -t tmpfs tmpfs /run
+for stage in fetch-offline kargs mount files umount; do
+    "$0" --platform=file --root="$ROOT" --stage=$stage --log-to-stdout
+done
+"""
+
+
+@pytest.fixture
+def apply(tmp_path):
+    """Runs the stages of Ignition that need no disk on an empty root, with /run of their own."""
+    needs(IGNITION)
+    root, tools = tmp_path / "root", tmp_path / "tools"
+    tools.mkdir()
+    # Debian builds Ignition with SELinux relabelling on, and ships neither a policy nor setfiles
+    (root / "etc/selinux").mkdir(parents=True)
+    (root / "etc/selinux/config").write_text("SELINUXTYPE=stub\n")
+    for program, script in {
+            "setfiles": "#!/bin/sh\nexit 0\n",
+            # Debian's only fails; each distribution has to bring its own
+            "ignition-kargs-helper": f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {tmp_path}/kargs\n"}.items():
+        (tools / program).write_text(script)
+        (tools / program).chmod(0o755)
+
+    def run(config):
+        # a user name space is for those who need one: the kernel refuses it in a chroot
+        user = [] if os.geteuid() == 0 else ["--map-root-user"]
+        done = subprocess.run(
+            ["unshare", "--mount", *user, "sh", "-c", STAGES, IGNITION], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={"PATH": f"{tools}:{os.environ['PATH']}", "ROOT": root, "IGNITION_CONFIG_FILE": config})
+        assert done.returncode == 0, done.stdout
+        return root
+
+    run.kargs = tmp_path / "kargs"
+    return run
+
+
+def mode(path):
+    return path.stat().st_mode & 0o7777
+
+
+def test_snippet_writes_the_driver_file_and_the_public_key(apply):
+    etc = apply(SNIPPETS / "modulus.ign") / "etc"
+    assert sorted(str(p.relative_to(etc)) for p in (etc / "modulus").rglob("*")) == [
+        "modulus/keys", "modulus/keys/replace-me.pub", "modulus/nvidia.conf"]
+    for written, source in {
+            "modulus/nvidia.conf": "drivers/nvidia.conf",
+            "modulus/keys/replace-me.pub": "keys/replace-me.pub",
+            "systemd/system/modulus-finish.service": "units/modulus-finish.service"}.items():
+        assert (etc / written).read_bytes() == (SNIPPETS / source).read_bytes()
+        assert mode(etc / written) == 0o644
+        assert mode((etc / written).parent) == 0o755
+
+
+def test_snippet_enables_the_real_root_unit_with_and_without_systemds_presets(apply):
+    root = apply(SNIPPETS / "modulus.ign")
+    assert (root / "etc/systemd/system-preset/20-ignition.preset").read_text() == "enable modulus-finish.service\n"
+    # as systemd sees it when no preset is ever applied
+    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", "modulus-finish.service"],
+                          capture_output=True, text=True)
+    assert done.stdout == "enabled\n", done.stderr
+
+
+def test_operator_overrides_the_examples_by_a_config_merged_after_it(apply, tmp_path):
+    def merge_entry(text):
+        return {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}
+
+    own = {"ignition": {"version": "3.3.0"}, "storage": {"files": [
+        {"path": "/etc/modulus/nvidia.conf", "overwrite": True, "contents": {"source": "data:,mine%0A"}}]}}
+    parent = tmp_path / "parent.ign"
+    parent.write_text(json.dumps({"ignition": {"version": "3.3.0", "config": {"merge": [
+        merge_entry((SNIPPETS / "modulus.ign").read_text()), merge_entry(json.dumps(own))]}}}))
+    assert (apply(parent) / "etc/modulus/nvidia.conf").read_text() == "mine\n"
+
+
+def test_kargs_snippet_blacklists_rivals_in_both_roots_and_writes_nothing(apply):
+    root = apply(SNIPPETS / "modulus-kargs.ign")
+    assert apply.kargs.read_text().split() == [
+        "--should-exist", "rd.driver.blacklist=nouveau,nova_core",
+        "--should-exist", "modprobe.blacklist=nouveau,nova_core"]
+    assert not (root / "etc/modulus").exists()
+
+
+# --- the examples ----------------------------------------------------------------------------------
+
+def test_example_key_is_one_that_nobody_can_sign_with():
+    """Its point is a hash, so that no one can have made it from a secret."""
+    comment, key = (SNIPPETS / "keys/replace-me.pub").read_text().splitlines()
+    assert "REPLACE THIS KEY" in comment
+    digest = hashlib.sha256(b"Modulus example key, replace me").digest()
+    assert base64.b64decode(key, validate=True) == b"Ed" + digest[:8] + digest
+
+
+def values(driver, key):
+    text = (SNIPPETS / "drivers" / driver).read_text()
+    return [line.split("=", 1)[1] for line in text.splitlines() if line.startswith(f"{key}=")]
+
+
+@pytest.mark.parametrize("driver, wanted, unwanted", [
+    ("nvidia.conf",
+     # H100 (3D controller), GeForce (VGA)
+     ["pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00", "pci:v000010DEd00002684sv00001043sd000088E2bc03sc00i00"],
+     # the audio function of the same card, an AMD GPU
+     ["pci:v000010DEd000022BAsv00001043sd000088E2bc04sc03i00", "pci:v00001002d0000744Csv00001EAEsd00007901bc03sc00i00"]),
+    ("virtio-gpu.conf",
+     # virtio-vga, virtio-gpu-pci
+     ["pci:v00001AF4d00001050sv00001AF4sd00001100bc03sc00i00", "pci:v00001AF4d00001050sv00001AF4sd00001100bc03sc80i00"],
+     # a virtio disk
+     ["pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00"]),
+])
+def test_example_driver_matches_its_gpus_and_nothing_else(driver, wanted, unwanted):
+    globs = values(driver, "Match")
+    matches = [alias for alias in wanted + unwanted if any(fnmatch.fnmatchcase(alias, glob) for glob in globs)]
+    assert matches == wanted
+
+
+@pytest.mark.parametrize("driver", sorted(p.name for p in (SNIPPETS / "drivers").iterdir()))
+def test_example_driver_asks_for_local_sources_only(driver):
+    assert values(driver, "From") == ["cache:", "usr:"]
+
+
+def test_unit_is_sound_and_bounded():
+    unit = (SNIPPETS / "units/modulus-finish.service").read_text()
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", SNIPPETS / "units/modulus-finish.service"],
+                          capture_output=True, text=True)
+    # where modulus has not booted, its program is not there; nothing else may be complained about
+    complaints = [line for line in done.stderr.splitlines() if "/run/modulus/bin/modulus is not executable" not in line]
+    assert complaints == []
+    for line in ["ConditionPathExists=/run/modulus/bin/modulus", "ExecStart=/run/modulus/bin/modulus finish",
+                 "RequiresMountsFor=/var", "WantedBy=multi-user.target"]:
+        assert line in unit.splitlines()
+    assert "TimeoutStartSec=infinity" not in unit
