@@ -204,7 +204,7 @@ build/kmod/libkmod/libkmod.h: build/config $(KMOD_ORIGIN) | $(AUTO_DEPS)
 		tar -xf $(KMOD_ORIGIN) -C build/kmod --strip-components=1 --wildcards '*/libkmod' '*/shared')
 	@touch $@
 
-build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready
+build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready Makefile
 	$(call say,LIB,$@)
 	$(Q)rm -f $@ && cd build/kmod && rm -f *.o && $(CC) $(KMOD_DEFS) $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) \
 		-ffile-prefix-map=$(CURDIR)/build/kmod=kmod -ffunction-sections -fdata-sections -w -I. \
