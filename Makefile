@@ -45,7 +45,7 @@ export TZ := UTC
 VERSION := 0.1.0
 
 # Only the program that makes bundles has these; the one in the initramfs does not.
-BUILDER_SRC := build.c tarwrite.c kernelimage.c cmd_build.c minisignkey.c
+BUILDER_SRC := build.c modlist.c tarwrite.c decompress.c kernelimage.c minisignkey.c cmd_build.c
 
 SRC := $(sort $(wildcard stage/*.c))
 BUILDER := $(addprefix stage/,$(BUILDER_SRC))
@@ -303,7 +303,7 @@ demo: all
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
-SCRIPTS := $(sort .ci/run $(shell find dracut tests -name "*.sh"))
+SCRIPTS = $(sort .ci/run $(shell find dracut tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
 build/clang/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/clang/stage

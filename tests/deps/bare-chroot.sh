@@ -15,7 +15,7 @@ if [ "${MODULUS_BARE:-}" != inside ]; then
 fi
 
 work=$(mktemp -d)
-trap 'umount -l "$work/root/proc" "$work/root/sys" "$work/root/dev" 2> /dev/null || true; rm -rf --one-file-system "$work"' EXIT
+trap 'umount -l "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root" 2> /dev/null || true; rm -rf --one-file-system "$work"' EXIT
 
 # shellcheck disable=SC2016  # the $(...) are apt's
 apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
@@ -26,6 +26,8 @@ mkdir "$work/root/src"
 git -C "$tree" ls-files -z --cached --others --exclude-standard |
 	tar -C "$tree" --null --ignore-failed-read -T - -cf - | tar -C "$work/root/src" --no-same-owner -xf -
 cp /etc/resolv.conf "$work/root/etc/resolv.conf"
+# a mount of its own, as a root is: unshare(1) inside wants that
+mount --bind "$work/root" "$work/root"
 mount -t proc proc "$work/root/proc"
 mount --rbind /sys "$work/root/sys"
 mount --rbind /dev "$work/root/dev"
