@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * boot.c - the order of the steps; the only policy. Runs in the initramfs when the target root
+ * is mounted and Ignition has written its files, before switch-root. In: configuration, the
+ * running kernel, devices. Out: live modules, nodes, a copy in the cache, status.json. No failure
+ * here stops a boot. If the power fails: the cache holds whole bundles or nothing (store.c),
+ * everything else was memory.
+ */
+#include "boot.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include "load.h"
+#include "log.h"
+#include "store.h"
+
+#define OWN_COPY_DIR "/run/modulus/bin"
+#define OWN_COPY_NAME "modulus"
+
+/* --- who is asked for --- */
+
+static int scan_buses(const struct host *h, const struct config *c, struct device_list *devices)
+{
+	_cleanup_strv_ struct strv buses = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < c->n_drivers; i++) {
+		const struct strv *match = &c->drivers[i].match;
+
+		for (size_t j = 0; r == 0 && j < match->n; j++) {
+			_cleanup_free_ char *bus = strndup(match->v[j], strcspn(match->v[j], ":"));
+
+			if (!bus)
+				return -ENOMEM;
+			if (strv_has(&buses, bus))
+				continue;
+			r = strv_add(&buses, bus);
+			if (r == 0)
+				r = device_scan(h, bus, devices);
+		}
+	}
+	return r;
+}
+
+bool boot_wants(const struct driver *d, const struct device_list *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		if (device_matches(&devices->v[i], &d->match))
+			return true;
+	return false;
+}
+
+int boot_plan(const struct host *h, const struct config *c, struct device_list *devices, bool settle)
+{
+	bool missing = false;
+	int r = scan_buses(h, c, devices);
+
+	for (size_t i = 0; i < c->n_drivers; i++)
+		missing = missing || (c->drivers[i].error.code == 0 && !boot_wants(&c->drivers[i], devices));
+	if (r < 0 || !missing || !settle)
+		return r;
+	/* some devices (behind Hyper-V or VMD bridges) appear late: let udev finish, look again */
+	device_settle(h, LIMIT_SETTLE_US);
+	device_list_free(devices);
+	return scan_buses(h, c, devices);
+}
+
+/* --- one driver --- */
+
+/* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
+static int use_candidate(const struct boot *b, const struct driver *d, struct candidate *c, uint64_t until_us,
+			 bool replace, struct driver_report *rep, struct err *err)
+{
+	_cleanup_modules_ struct module_set set = { .host = b->host };
+	const struct unpack_sink sink = module_set_sink(&set);
+	const struct manifest *m = bundle_manifest(c->bundle);
+	_cleanup_free_ char *other = NULL;
+	struct store_copy *copy = NULL;
+	struct load_request load = { .host = b->host, .kernel = b->kernel, .config = b->config, .cmdline = b->cmdline,
+				     .driver = d, .manifest = m, .set = &set, .until_us = until_us };
+	struct err why;
+	uint64_t at = now_us();
+	int r, q;
+
+	notify_systemd("STATUS=%s: reading %s", d->name, c->origin);
+	if (!streq(c->source, "cache")) {
+		if (store_begin(b->host, c->bundle, replace, &copy, &why) < 0 &&
+		    strv_addf(&rep->warnings, "not cached: %s: %s", reason_word(why.code), why.text) < 0)
+			return err_sys(err, -ENOMEM, "%s", d->name);
+		if (copy)
+			bundle_set_tee(c->bundle, store_append, copy);
+	}
+	r = unpack_bundle(c->bundle, &sink, err);
+	report_phase(rep, "stream", now_us() - at);
+	if (r < 0) {
+		store_abandon(copy);
+		return r;
+	}
+	rep->source = strdup(c->source);
+	rep->origin = strdup(c->origin);
+	rep->digest = strdup(m->digest);
+	rep->key_id = strdup(m->key_id);
+	rep->serial = m->serial;
+	at = now_us();
+	if (set.firmware > 0) {
+		q = firmware_expose(b->host, &other);
+		if (q < 0 && strv_addf(&rep->warnings, "firmware: %s: %s",
+				       other ? "firmware_class.path is set to" : "firmware_class.path",
+				       other ? other : strerror(-q)) < 0)
+			r = err_sys(err, -ENOMEM, "%s", d->name);
+	}
+	notify_systemd("STATUS=%s: loading", d->name);
+	if (r == 0)
+		r = load_driver(&load, rep, err);
+	report_phase(rep, "load", now_us() - at);
+	if (copy) {
+		at = now_us();
+		q = store_publish(copy, &rep->cached, &why);
+		report_phase(rep, "cache", now_us() - at);
+		if (q < 0 && strv_addf(&rep->warnings, "not cached: %s: %s", reason_word(q), why.text) < 0)
+			r = err_sys(err, -ENOMEM, "%s", d->name);
+	}
+	return r;
+}
+
+/* May another bundle be tried after this failure? Not once modules may have been inserted. */
+static bool is_bundles_fault(int code)
+{
+	return code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED || code == -EIO;
+}
+
+static int try_candidates(const struct boot *b, const struct driver *d, struct candidates *found, uint64_t until_us,
+			  struct driver_report *rep)
+{
+	for (size_t i = 0; i < found->n; i++) {
+		struct err why = { 0 };
+		bool replace = false;
+		int r;
+
+		/* a cached copy that turned out bad is replaced by the good one, which has its name */
+		for (size_t j = 0; j < rep->rejected.n; j++)
+			replace = replace || rep->rejected.v[j].why.code == -E_CORRUPT;
+		r = use_candidate(b, d, &found->v[i], until_us, replace, rep, &why);
+		if (r == 0)
+			return 0;
+		if (!is_bundles_fault(r)) {
+			rep->result = why;
+			return r;
+		}
+		if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0)
+			return err_sys(&rep->result, -ENOMEM, "%s", d->name);
+	}
+	return rejections_verdict(&rep->rejected, d, &rep->result);
+}
+
+static int collect_nodes(const struct boot *b, const struct driver *d, const struct device_list *devices,
+			 struct driver_report *rep)
+{
+	uint64_t at = now_us();
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < devices->n; i++)
+		if (device_matches(&devices->v[i], &d->match))
+			r = device_nodes(b->host, &devices->v[i], &rep->nodes);
+	report_phase(rep, "nodes", now_us() - at);
+	return r;
+}
+
+int boot_driver(const struct boot *b, const struct driver *d, const struct device_list *devices,
+		struct driver_report *rep)
+{
+	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
+					    .keys = b->keys, .driver = d, .kind = KIND_MODULES };
+	_cleanup_candidates_ struct candidates found = { 0 };
+	uint64_t began = now_us(), until_us = began + d->budget_us;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < devices->n; i++)
+		if (device_matches(&devices->v[i], &d->match))
+			r = strv_add(&rep->devices, devices->v[i].address);
+	if (r < 0)
+		return err_sys(&rep->result, r, "%s", d->name);
+	r = source_find(&req, &found, &rep->rejected, &rep->result);
+	report_phase(rep, "source", now_us() - began);
+	if (r == 0)
+		r = try_candidates(b, d, &found, until_us, rep);
+	if (r == 0)
+		r = collect_nodes(b, d, devices, rep);
+	if (r == 0) {
+		rep->result.code = 0;
+		snprintf(rep->result.text, sizeof(rep->result.text), "%zu modules from %s", rep->n_modules,
+			 rep->origin);
+	}
+	rep->us = now_us() - began;
+	return r == -ENOMEM ? r : 0;
+}
+
+/* --- all of them --- */
+
+/*
+ * Leaves our own executable where the real root finds it: the same build runs in both halves,
+ * and no other copy is needed on the host.
+ */
+static int keep_own_copy(const struct host *h)
+{
+	_cleanup_close_ int self = host_live_open(h, "/proc/self/exe", O_RDONLY), dir = -EBADF, out = -EBADF;
+	struct stat st, have;
+	off_t at = 0;
+	int r;
+
+	if (self < 0)
+		return self;
+	r = host_live_mkdir(h, OWN_COPY_DIR, &dir);
+	if (r < 0)
+		return r;
+	if (fstat(self, &st) < 0)
+		return -errno;
+	if (fstatat(dir, OWN_COPY_NAME, &have, 0) == 0 && have.st_dev == st.st_dev && have.st_ino == st.st_ino)
+		return 0; /* that is what runs */
+	out = openat(dir, ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0755);
+	if (out < 0)
+		return -errno;
+	while (at < st.st_size)
+		if (sendfile(out, self, &at, (size_t)(st.st_size - at)) <= 0)
+			return errno ? -errno : -EIO;
+	close_fdp(&out);
+	return renameat(dir, ".new", dir, OWN_COPY_NAME) < 0 ? -errno : 0;
+}
+
+/* One run at a time; the second waits for the first, which is bounded by its budgets. */
+static int take_lock(const struct host *h)
+{
+	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
+
+	if (host_live_mkdir(h, STATUS_DIR, &dir) < 0)
+		return -EBADF;
+	fd = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX);
+	return TAKE_FD(fd);
+}
+
+static void log_driver(const struct driver_report *rep, const struct kernel *k)
+{
+	_cleanup_free_ char *line = report_line(rep, k);
+	bool quiet = reason_exit(rep->result.code) == EXIT_DONE;
+
+	log_line(quiet ? LOG_INFO : LOG_WARNING, "%s", line ? line : rep->name);
+	for (size_t i = 0; i < rep->warnings.n; i++)
+		log_warning("%s: %s", rep->name, rep->warnings.v[i]);
+	for (size_t i = 0; i < rep->rejected.n; i++)
+		log_debug("%s: %s: %s: %s", rep->name, rep->rejected.v[i].origin,
+			  reason_word(rep->rejected.v[i].why.code), rep->rejected.v[i].why.text);
+}
+
+/* The keys are read when the first driver needs them, so that a machine without devices does not. */
+static int need_keys(struct boot *b, struct keyring *ring, struct report *report, struct err *err)
+{
+	int r;
+
+	if (b->keys)
+		return 0;
+	r = keyring_load(b->host, ring, err);
+	if (r < 0)
+		return r;
+	b->keys = ring;
+	return strv_copy(&report->warnings, &ring->warnings);
+}
+
+static int run_drivers(struct boot *b, const struct device_list *devices, struct report *report)
+{
+	_cleanup_keyring_ struct keyring ring = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->config->n_drivers; i++) {
+		const struct driver *d = &b->config->drivers[i];
+		struct driver_report *rep = report_add_driver(report, d);
+
+		if (!rep)
+			return -ENOMEM;
+		if (b->config->off)
+			(void)err_set(&rep->result, -E_DISABLED, "modulus=off on the kernel command line");
+		else if (d->error.code < 0)
+			rep->result = d->error;
+		else if (!boot_wants(d, devices))
+			(void)err_set(&rep->result, -E_NO_DEVICE, "no device matches Match=");
+		else if (need_keys(b, &ring, report, &rep->result) == 0)
+			r = boot_driver(b, d, devices, rep);
+		log_driver(rep, b->kernel);
+	}
+	b->keys = NULL;
+	return r;
+}
+
+static int run_all(const struct host *h, const char *stage)
+{
+	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
+	_cleanup_config_ struct config config = { 0 };
+	_cleanup_devices_ struct device_list devices = { 0 };
+	_cleanup_report_ struct report report = { .stage = stage, .started_us = now_us() };
+	_cleanup_close_ int lock = take_lock(h);
+	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel };
+	struct err err;
+	json_t *status;
+	int r;
+
+	(void)lock;
+	report.taint_before = kernel_taint(h);
+	r = cmdline_read(h, &cmdline, &err);
+	if (r == 0)
+		r = config_read(h, &cmdline, &config, &err);
+	if (r == 0)
+		r = kernel_running(h, &report.kernel, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return reason_exit(r);
+	}
+	if (config.debug)
+		log_init(true);
+	for (size_t i = 0; i < config.warnings.n; i++)
+		log_warning("%s", config.warnings.v[i]);
+	r = strv_copy(&report.warnings, &config.warnings);
+	if (r == 0 && config.n_drivers == 0)
+		log_info("no driver is configured (/etc/modulus/*.conf)");
+	if (r == 0 && !config.off) {
+		int q = keep_own_copy(h);
+
+		if (q < 0)
+			r = strv_addf(&report.warnings, "%s/%s: %s", OWN_COPY_DIR, OWN_COPY_NAME, strerror(-q));
+		if (r == 0)
+			r = boot_plan(h, &config, &devices, true);
+	}
+	if (r == 0)
+		r = run_drivers(&b, &devices, &report);
+	status = report_json(h, &report);
+	if (r == 0)
+		r = status_write(h, status);
+	json_decref(status);
+	if (r < 0) {
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+		return EXIT_SYSTEM;
+	}
+	for (size_t i = 0; i < report.n_drivers; i++)
+		if (reason_exit(report.drivers[i].result.code) != EXIT_DONE)
+			return reason_exit(report.drivers[i].result.code);
+	return EXIT_DONE;
+}
+
+int boot_run(const struct host *h)
+{
+	return run_all(h, streq(h->root_path, "/") ? "real-root" : "initramfs");
+}

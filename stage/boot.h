@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.h - the order of the steps. `boot` in the initramfs, `finish` early in the real root.
+ */
+#ifndef MODULUS_BOOT_H
+#define MODULUS_BOOT_H
+
+#include "device.h"
+#include "report.h"
+
+/* What every driver of one run shares. */
+struct boot {
+	const struct host *host;
+	const struct cmdline *cmdline;
+	const struct config *config;
+	const struct kernel *kernel;
+	const struct keyring *keys; /* NULL until the first driver needs them */
+};
+
+/*
+ * The devices on all buses that a Match= names. settle: when a driver has none, wait for udev
+ * (LIMIT_SETTLE_US) and look again. -ENOMEM, -errno of /sys.
+ */
+int boot_plan(const struct host *h, const struct config *c, struct device_list *devices, bool settle) _must_check_;
+
+/* Is one of the devices for this driver? */
+bool boot_wants(const struct driver *d, const struct device_list *devices);
+
+/*
+ * Everything for one driver whose devices are there: find, verify, unpack, load, nodes, cache.
+ * The outcome is in *report (result, and all that led to it); the return value is 0 or -ENOMEM.
+ */
+int boot_driver(const struct boot *b, const struct driver *d, const struct device_list *devices,
+		struct driver_report *report) _must_check_;
+
+/* `modulus boot`: the exit code. */
+int boot_run(const struct host *h);
+
+/*
+ * `modulus finish`: looks once more for devices that came late, and gives what we made the
+ * security labels that nothing in the initramfs could give. The exit code.
+ */
+int finish_run(const struct host *h);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * build.h - kernel modules in, signed bundle out. Builder only.
+ */
+#ifndef MODULUS_BUILD_H
+#define MODULUS_BUILD_H
+
+#include "minisignkey.h"
+#include "limit.h"
+
+struct build_request {
+	const char *name, *version, *flavor;
+	uint64_t serial;
+	uint64_t created; /* seconds since 1970: SOURCE_DATE_EPOCH, or now */
+	const char *release;
+	const char *kernel_dir;   /* the directory that is lib/modules/<release> */
+	const char *kernel_image; /* NULL: looked for near kernel_dir */
+	const char *build_id;     /* NULL: from the image */
+	const char *modules_dir;  /* *.ko, *.ko.xz, ... in this directory; or NULL */
+	struct strv from_kernel;  /* in-tree modules by name, when modules_dir is NULL */
+	bool with_deps;           /* ... and all they depend on */
+	const char *firmware_dir; /* its content goes to usr/lib/firmware; or NULL */
+	struct strv load, options, match;
+	const char *strip;        /* program that removes debug sections */
+	const struct secret_key *key;
+	const char *output;
+};
+
+/*
+ * Makes the bundle, verifies it as a reader would, and only then gives it its name: an existing
+ * file is replaced by a complete one or stays. Warnings (no build-id found) go to `warnings`.
+ * -EINVAL with the sentence for everything that the input does wrong; -E_CORRUPT for what the
+ * format does not allow; -errno.
+ */
+int build_bundle(const struct build_request *req, struct strv *warnings, struct err *err) _must_check_;
+
+/*
+ * Signs an existing bundle again: its signatures are replaced, or (add) one is added; one by the
+ * same key is replaced in both cases. The payload is copied as it is. -E_CORRUPT, -errno.
+ */
+int build_sign(const char *path, const struct secret_key *key, bool add, struct err *err) _must_check_;
+
+#endif

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * bundle.c - the container format, read side. Input: any reader. Output: verified manifest,
+ * then tar bytes whose hash held before they were decompressed. Memory: one stored and one
+ * decompressed chunk (LIMIT_CHUNK_BYTES each), the manifest, the zstd context.
+ */
+#include "bundle.h"
+
+#include <endian.h>
+#include <openssl/evp.h>
+#include <zstd.h>
+
+#include "limit.h"
+
+struct bundle {
+	struct reader *reader;
+	struct verified *verified;
+	struct manifest *manifest;
+	uint8_t *header;
+	size_t header_len, signatures_at;
+	size_t next; /* chunk */
+	uint8_t *stored, *plain;
+	ZSTD_DCtx *zstd;
+	bundle_tee_fn tee;
+	void *tee_ctx;
+};
+
+static int read_failed(struct err *err, ssize_t n)
+{
+	return err_sys(err, (int)n, "reading");
+}
+
+/* Appends one skippable frame, its own header included, to b->header. */
+static int read_frame(struct bundle *b, uint32_t magic, size_t max, const char *what, struct err *err)
+{
+	uint32_t head[2];
+	uint8_t *bigger;
+	uint32_t len;
+	ssize_t n;
+
+	n = reader_read_full(b->reader, head, sizeof(head));
+	if (n < 0)
+		return read_failed(err, n);
+	if (n != (ssize_t)sizeof(head) || le32toh(head[0]) != magic)
+		return err_set(err, -E_CORRUPT, "not a bundle: no %s frame", what);
+	len = le32toh(head[1]);
+	if (len > max)
+		return err_set(err, -E_CORRUPT, "%s of %u bytes; the limit is %zu", what, len, max);
+	bigger = realloc(b->header, b->header_len + sizeof(head) + len);
+	if (!bigger)
+		return err_sys(err, -ENOMEM, "%s", what);
+	b->header = bigger;
+	memcpy(b->header + b->header_len, head, sizeof(head));
+	n = reader_read_full(b->reader, b->header + b->header_len + sizeof(head), len);
+	if (n < 0)
+		return read_failed(err, n);
+	if ((size_t)n != len)
+		return err_set(err, -E_CORRUPT, "truncated inside the %s", what);
+	b->header_len += sizeof(head) + len;
+	return 0;
+}
+
+static int verify_header(struct bundle *b, const struct keyring *ring, struct err *err)
+{
+	size_t len = b->signatures_at - 2 * BUNDLE_FRAME_HEADER_BYTES, signatures_len;
+	const char *signatures = bundle_signatures(b, &signatures_len);
+	uint8_t *bytes = malloc(len + 1);
+
+	if (!bytes)
+		return err_sys(err, -ENOMEM, "manifest");
+	memcpy(bytes, b->header + BUNDLE_FRAME_HEADER_BYTES, len);
+	if (!ring) {
+		int r = trust_show_unverified(bytes, len, &b->verified);
+
+		return r < 0 ? err_sys(err, r, "manifest") : 0;
+	}
+	return trust_verify(ring, bytes, len, signatures, signatures_len, &b->verified, err);
+}
+
+int bundle_open(struct reader *r, const struct keyring *ring, struct bundle **ret, struct err *err)
+{
+	_cleanup_reader_ struct reader *reader = r;
+	_cleanup_bundle_ struct bundle *b = calloc(1, sizeof(*b));
+	int q;
+
+	if (!b)
+		return err_sys(err, -ENOMEM, "bundle");
+	b->reader = TAKE_PTR(reader);
+	q = read_frame(b, BUNDLE_MAGIC_MANIFEST, LIMIT_MANIFEST_BYTES, "manifest", err);
+	if (q < 0)
+		return q;
+	b->signatures_at = b->header_len + BUNDLE_FRAME_HEADER_BYTES;
+	q = read_frame(b, BUNDLE_MAGIC_SIGNATURES, LIMIT_SIGNATURES_BYTES, "signatures", err);
+	if (q < 0)
+		return q;
+	q = verify_header(b, ring, err);
+	if (q < 0)
+		return q;
+	q = manifest_parse(b->verified, &b->manifest, err);
+	if (q < 0)
+		return q;
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+void bundle_close(struct bundle *b)
+{
+	if (!b)
+		return;
+	reader_close(b->reader);
+	verified_free(b->verified);
+	manifest_free(b->manifest);
+	free(b->header);
+	free(b->stored);
+	free(b->plain);
+	ZSTD_freeDCtx(b->zstd);
+	free(b);
+}
+
+const struct manifest *bundle_manifest(const struct bundle *b)
+{
+	return b->manifest;
+}
+
+const void *bundle_header(const struct bundle *b, size_t *ret_len)
+{
+	*ret_len = b->header_len;
+	return b->header;
+}
+
+const char *bundle_signatures(const struct bundle *b, size_t *ret_len)
+{
+	*ret_len = b->header_len - b->signatures_at;
+	return (const char *)b->header + b->signatures_at;
+}
+
+void bundle_set_tee(struct bundle *b, bundle_tee_fn fn, void *ctx)
+{
+	b->tee = fn;
+	b->tee_ctx = ctx;
+}
+
+/* Buffers are made at the first chunk: many bundles are opened for their header only. */
+static int prepare(struct bundle *b, struct err *err)
+{
+	if (b->zstd)
+		return 0;
+	b->stored = malloc(LIMIT_CHUNK_BYTES);
+	b->plain = malloc(LIMIT_CHUNK_BYTES);
+	b->zstd = ZSTD_createDCtx();
+	if (!b->stored || !b->plain || !b->zstd)
+		return err_sys(err, -ENOMEM, "chunk buffers");
+	return 0;
+}
+
+static int at_end(struct bundle *b, struct err *err)
+{
+	char extra;
+	ssize_t n = reader_read_full(b->reader, &extra, 1);
+
+	if (n < 0)
+		return read_failed(err, n);
+	return n == 0 ? 0 : err_set(err, -E_CORRUPT, "data after the last chunk");
+}
+
+int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err)
+{
+	const struct manifest_chunk *c;
+	uint8_t digest[SHA256_BYTES];
+	size_t size;
+	ssize_t n;
+	int r;
+
+	if (b->next == b->manifest->n_chunks)
+		return at_end(b, err);
+	r = prepare(b, err);
+	if (r < 0)
+		return r;
+	c = &b->manifest->chunks[b->next];
+	n = reader_read_full(b->reader, b->stored, c->stored);
+	if (n < 0)
+		return read_failed(err, n);
+	if ((size_t)n != c->stored)
+		return err_set(err, -E_CORRUPT, "truncated in chunk %zu of %zu", b->next + 1, b->manifest->n_chunks);
+	if (EVP_Digest(b->stored, c->stored, digest, NULL, EVP_sha256(), NULL) != 1)
+		return err_sys(err, -ENOMEM, "SHA-256");
+	if (memcmp(digest, c->sha256, sizeof(digest)) != 0)
+		return err_set(err, -E_CORRUPT, "chunk %zu of %zu does not match its hash", b->next + 1,
+			       b->manifest->n_chunks);
+	/* exactly one frame: ZSTD_decompressDCtx would go on into a second one */
+	if (ZSTD_findFrameCompressedSize(b->stored, c->stored) != c->stored)
+		return err_set(err, -E_CORRUPT, "chunk %zu is not one zstd frame", b->next + 1);
+	size = ZSTD_decompressDCtx(b->zstd, b->plain, c->size, b->stored, c->stored);
+	if (ZSTD_isError(size) || size != c->size)
+		return err_set(err, -E_CORRUPT, "chunk %zu does not decompress to %u bytes", b->next + 1, c->size);
+	if (b->tee && b->tee(b->tee_ctx, b->stored, c->stored) < 0)
+		b->tee = NULL;
+	b->next++;
+	*ret = b->plain;
+	*ret_len = size;
+	return 1;
+}

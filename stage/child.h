@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * child.h - a call that may never return, made in a child with a deadline.
+ */
+#ifndef MODULUS_CHILD_H
+#define MODULUS_CHILD_H
+
+#include "base.h"
+
+/*
+ * Runs fn(ctx) in a child and returns what it returned (0 or negative).
+ * -ETIMEDOUT: no answer until until_us (CLOCK_BOOTTIME); the child was sent SIGKILL and is left
+ * to itself, since one that hangs in the kernel does not die. -ECHILD: it was killed (a kernel
+ * oops ends the process that caused it). -errno: no child could be made.
+ */
+int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us) _must_check_;
+
+#endif

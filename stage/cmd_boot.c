@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cmd_boot.c - options of the commands that run on the machine with the GPU: boot, finish,
+ * status.
+ */
+#include "boot.h"
+#include "cmd.h"
+#include "log.h"
+#include "status.h"
+
+static const char boot_usage[] =
+	"usage: modulus boot [--root DIR]\n\n"
+	"Finds the devices that a driver file in DIR/etc/modulus asks for, takes the best bundle\n"
+	"that fits the running kernel, verifies it, loads its modules and reports to\n"
+	"/run/modulus/status.json. Run by modulus.service in the initramfs.\n\n"
+	"  --root DIR  where /etc, /usr and /var of the target are (default /)\n"
+	"  --help      this text\n\n"
+	"exit: 0 done, 1 system failure, 3 no usable bundle, 4 not trustworthy, 5 the kernel\n"
+	"refused, 6 resources, 7 network, 8 configuration\n";
+
+static const char finish_usage[] =
+	"usage: modulus finish [--root DIR]\n\n"
+	"Loads drivers whose devices appeared after boot, and labels what boot made where SELinux\n"
+	"is in force. Run by modulus-finish.service; does boot's work where boot did not run.\n\n"
+	"  --root DIR  where /etc, /usr and /var are (default /)\n"
+	"  --help      this text\n";
+
+static const char status_usage[] =
+	"usage: modulus status [--json]\n\n"
+	"Says for each driver what happened at this boot, why, and what to do.\n\n"
+	"  --json      the report as it is in /run/modulus/status.json\n"
+	"  --root DIR  accepted for symmetry; the report is in /run of the running system\n"
+	"  --help      this text\n\n"
+	"exit: 0 when every driver is loaded, has no device or is disabled; else as boot\n";
+
+/* --live-root moves /proc, /sys, /dev and /run: for tests, and therefore not in the usage. */
+static const struct option options[] = { { "root", required_argument, NULL, 'r' },
+					 { "live-root", required_argument, NULL, 'L' },
+					 { "json", no_argument, NULL, 'j' },
+					 CMD_COMMON_OPTIONS,
+					 { 0 } };
+
+struct boot_options {
+	const char *root, *live;
+	bool json;
+};
+
+/* -1: go on; otherwise the exit code. */
+static int parse(int argc, char **argv, const char *usage, bool json_allowed, struct boot_options *ret)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'r':
+			ret->root = optarg;
+			break;
+		case 'L':
+			ret->live = optarg;
+			break;
+		case 'j':
+			if (!json_allowed)
+				return cmd_usage(argv[0], "--json is for status");
+			ret->json = true;
+			break;
+		case 'h':
+			return cmd_help(usage);
+		default:
+			return cmd_usage(argv[0], NULL);
+		}
+	}
+	if (optind < argc)
+		return cmd_usage(argv[0], "takes no arguments");
+	return -1;
+}
+
+static int run(int argc, char **argv, const char *usage, int (*fn)(const struct host *h))
+{
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	struct boot_options o = { 0 };
+	struct err err;
+	int r = parse(argc, argv, usage, false, &o);
+
+	if (r >= 0)
+		return r;
+	r = host_open(o.root, o.live, &h, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return reason_exit(r);
+	}
+	return fn(&h);
+}
+
+int cmd_boot(int argc, char **argv)
+{
+	return run(argc, argv, boot_usage, boot_run);
+}
+
+int cmd_finish(int argc, char **argv)
+{
+	return run(argc, argv, finish_usage, finish_run);
+}
+
+int cmd_status(int argc, char **argv)
+{
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	struct boot_options o = { 0 };
+	struct err err;
+	int r = parse(argc, argv, status_usage, true, &o);
+
+	if (r >= 0)
+		return r;
+	r = host_open(o.root, o.live, &h, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return reason_exit(r);
+	}
+	return status_run(&h, o.json);
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cmd_build.c - options of the commands that make bundles: build, sign, keygen. Not in the
+ * program that goes into an initramfs.
+ */
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "build.h"
+#include "cmd.h"
+#include "log.h"
+
+static const char build_usage[] =
+	"usage: modulus build --name N --version V --kernel REL [--kernel-dir DIR]\n"
+	"                     (--modules DIR | --from-kernel --module NAME... [--with-deps])\n"
+	"                     --key FILE --output FILE [OPTION]...\n\n"
+	"Makes a signed bundle. Debug sections are stripped from modules that carry no kernel\n"
+	"signature. The same input, key and SOURCE_DATE_EPOCH give the same bytes.\n\n"
+	"  --name N            driver: the name of its configuration file\n"
+	"  --version V         of the driver\n"
+	"  --flavor F          when a version comes in several (open, proprietary)\n"
+	"  --kernel REL        release of the kernel the modules are for (uname -r)\n"
+	"  --kernel-dir DIR    its module directory (default /lib/modules/REL)\n"
+	"  --kernel-image FILE its image, for the build-id (default: vmlinuz in or near --kernel-dir)\n"
+	"  --build-id HEX      the build-id itself\n"
+	"  --modules DIR       take *.ko, *.ko.xz, *.ko.zst, *.ko.gz from DIR\n"
+	"  --from-kernel       take modules of the installed kernel, each named by --module NAME\n"
+	"  --with-deps         and all modules that they depend on\n"
+	"  --firmware DIR      files for the kernel's firmware loader\n"
+	"  --load NAME         module to load, in this order (default: --module, or all)\n"
+	"  --option \"M K=V\"    parameters for module M\n"
+	"  --match GLOB        modalias of a device that this driver is for\n"
+	"  --serial N          which of two bundles is newer (default: SOURCE_DATE_EPOCH, or now)\n"
+	"  --strip PROGRAM     strip(1) for the modules' machine (default $STRIP, or strip)\n"
+	"  --key FILE          secret key, minisign's format, not encrypted\n"
+	"  --output FILE       replaced only by a complete, verified bundle\n"
+	"  --help              this text\n";
+
+static const char sign_usage[] =
+	"usage: modulus sign --key FILE [--add] BUNDLE\n\n"
+	"Signs a bundle again. Its digest and payload stay as they are.\n\n"
+	"  --key FILE  secret key, minisign's format, not encrypted\n"
+	"  --add       keep the signatures by other keys (for changing keys)\n"
+	"  --help      this text\n";
+
+static const char keygen_usage[] =
+	"usage: modulus keygen --secret FILE --public FILE\n\n"
+	"Makes an Ed25519 key pair in minisign's format, the secret key not encrypted, mode 0600.\n"
+	"Existing files are never overwritten.\n\n"
+	"  --help      this text\n";
+
+enum option_id {
+	OPT_NAME = 256,
+	OPT_VERSION,
+	OPT_FLAVOR,
+	OPT_KERNEL,
+	OPT_KERNEL_DIR,
+	OPT_KERNEL_IMAGE,
+	OPT_BUILD_ID,
+	OPT_MODULES,
+	OPT_FROM_KERNEL,
+	OPT_MODULE,
+	OPT_WITH_DEPS,
+	OPT_FIRMWARE,
+	OPT_LOAD,
+	OPT_OPTION,
+	OPT_MATCH,
+	OPT_SERIAL,
+	OPT_STRIP,
+	OPT_KEY,
+	OPT_OUTPUT,
+};
+
+static const struct option build_options[] = {
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "version", required_argument, NULL, OPT_VERSION },
+	{ "flavor", required_argument, NULL, OPT_FLAVOR },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "kernel-dir", required_argument, NULL, OPT_KERNEL_DIR },
+	{ "kernel-image", required_argument, NULL, OPT_KERNEL_IMAGE },
+	{ "build-id", required_argument, NULL, OPT_BUILD_ID },
+	{ "modules", required_argument, NULL, OPT_MODULES },
+	{ "from-kernel", no_argument, NULL, OPT_FROM_KERNEL },
+	{ "module", required_argument, NULL, OPT_MODULE },
+	{ "with-deps", no_argument, NULL, OPT_WITH_DEPS },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "load", required_argument, NULL, OPT_LOAD },
+	{ "option", required_argument, NULL, OPT_OPTION },
+	{ "match", required_argument, NULL, OPT_MATCH },
+	{ "serial", required_argument, NULL, OPT_SERIAL },
+	{ "strip", required_argument, NULL, OPT_STRIP },
+	{ "key", required_argument, NULL, OPT_KEY },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	CMD_COMMON_OPTIONS,
+	{ 0 },
+};
+
+static int failed(const struct err *err)
+{
+	log_error("%s", err->text);
+	return reason_exit(err->code) == EXIT_DONE ? EXIT_SYSTEM : reason_exit(err->code);
+}
+
+/* The time that goes into the bundle: reproducible-builds.org, SOURCE_DATE_EPOCH. */
+static int creation_time(uint64_t *ret)
+{
+	const char *epoch = getenv("SOURCE_DATE_EPOCH");
+
+	if (!epoch) {
+		*ret = (uint64_t)time(NULL);
+		return 0;
+	}
+	return parse_u64(epoch, ret) < 0 || *ret > INT64_MAX ? -EINVAL : 0;
+}
+
+struct build_words {
+	struct build_request req;
+	const char *key;
+	bool from_kernel, has_serial;
+};
+
+static void build_words_free(struct build_words *w)
+{
+	strv_free(&w->req.from_kernel);
+	strv_free(&w->req.load);
+	strv_free(&w->req.options);
+	strv_free(&w->req.match);
+}
+
+/* One option. 0, -ENOMEM, or -EINVAL for a value that cannot be. */
+static int take_option(struct build_words *w, int c)
+{
+	struct build_request *q = &w->req;
+
+	switch (c) {
+	case OPT_NAME:
+		q->name = optarg;
+		return 0;
+	case OPT_VERSION:
+		q->version = optarg;
+		return 0;
+	case OPT_FLAVOR:
+		q->flavor = optarg;
+		return 0;
+	case OPT_KERNEL:
+		q->release = optarg;
+		return 0;
+	case OPT_KERNEL_DIR:
+		q->kernel_dir = optarg;
+		return 0;
+	case OPT_KERNEL_IMAGE:
+		q->kernel_image = optarg;
+		return 0;
+	case OPT_BUILD_ID:
+		q->build_id = optarg;
+		return 0;
+	case OPT_MODULES:
+		q->modules_dir = optarg;
+		return 0;
+	case OPT_FROM_KERNEL:
+		w->from_kernel = true;
+		return 0;
+	case OPT_MODULE:
+		return strv_add(&q->from_kernel, optarg);
+	case OPT_WITH_DEPS:
+		q->with_deps = true;
+		return 0;
+	case OPT_FIRMWARE:
+		q->firmware_dir = optarg;
+		return 0;
+	case OPT_LOAD:
+		return strv_add(&q->load, optarg);
+	case OPT_OPTION:
+		return strv_add(&q->options, optarg);
+	case OPT_MATCH:
+		return strv_add(&q->match, optarg);
+	case OPT_SERIAL:
+		w->has_serial = true;
+		return parse_u64(optarg, &q->serial) < 0 || q->serial > INT64_MAX ? -EINVAL : 0;
+	case OPT_STRIP:
+		q->strip = optarg;
+		return 0;
+	case OPT_KEY:
+		w->key = optarg;
+		return 0;
+	default:
+		q->output = optarg;
+		return 0;
+	}
+}
+
+static const char *what_is_missing(const struct build_words *w)
+{
+	const struct build_request *q = &w->req;
+
+	if (!q->name)
+		return "--name is missing";
+	if (!q->version)
+		return "--version is missing";
+	if (!q->release)
+		return "--kernel is missing";
+	if (!w->key)
+		return "--key is missing";
+	if (!q->output)
+		return "--output is missing";
+	if ((q->modules_dir != NULL) == w->from_kernel)
+		return "one of --modules DIR and --from-kernel is needed";
+	if (w->from_kernel && q->from_kernel.n == 0)
+		return "--from-kernel needs --module NAME";
+	if (!w->from_kernel && (q->from_kernel.n || q->with_deps))
+		return "--module and --with-deps belong to --from-kernel";
+	return NULL;
+}
+
+int cmd_build(int argc, char **argv)
+{
+	_cleanup_(build_words_free) struct build_words w = { .req = { .flavor = "", .strip = getenv("STRIP") } };
+	_cleanup_secret_key_ struct secret_key key = { 0 };
+	_cleanup_strv_ struct strv warnings = { 0 };
+	_cleanup_free_ char *default_dir = NULL;
+	struct build_request *q = &w.req;
+	struct err err;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "h", build_options, NULL)) != -1) {
+		if (c == 'h')
+			return cmd_help(build_usage);
+		if (c == '?')
+			return cmd_usage(argv[0], NULL);
+		r = take_option(&w, c);
+		if (r == -EINVAL)
+			return cmd_usage(argv[0], "--serial takes a whole number");
+		if (r < 0) {
+			log_error("%s", strerror(-r));
+			return EXIT_SYSTEM;
+		}
+	}
+	if (optind < argc)
+		return cmd_usage(argv[0], "takes options only");
+	if (what_is_missing(&w))
+		return cmd_usage(argv[0], what_is_missing(&w));
+	if (creation_time(&q->created) < 0)
+		return cmd_usage(argv[0], "SOURCE_DATE_EPOCH is not a number of seconds");
+	if (!w.has_serial)
+		q->serial = q->created;
+	if (!q->strip || !*q->strip)
+		q->strip = "strip";
+	default_dir = str_printf("/lib/modules/%s", q->release);
+	if (!q->kernel_dir)
+		q->kernel_dir = default_dir;
+	r = secret_key_load(w.key, &key, &err);
+	if (r < 0)
+		return failed(&err);
+	q->key = &key;
+	r = build_bundle(q, &warnings, &err);
+	for (size_t i = 0; i < warnings.n; i++)
+		log_warning("%s", warnings.v[i]);
+	return r < 0 ? failed(&err) : EXIT_DONE;
+}
+
+static const struct option sign_options[] = {
+	{ "key", required_argument, NULL, 'k' }, { "add", no_argument, NULL, 'a' }, CMD_COMMON_OPTIONS, { 0 }
+};
+
+int cmd_sign(int argc, char **argv)
+{
+	_cleanup_secret_key_ struct secret_key key = { 0 };
+	const char *key_path = NULL;
+	bool add = false;
+	struct err err;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "h", sign_options, NULL)) != -1) {
+		switch (c) {
+		case 'k':
+			key_path = optarg;
+			break;
+		case 'a':
+			add = true;
+			break;
+		case 'h':
+			return cmd_help(sign_usage);
+		default:
+			return cmd_usage(argv[0], NULL);
+		}
+	}
+	if (!key_path)
+		return cmd_usage(argv[0], "--key is missing");
+	if (argc - optind != 1)
+		return cmd_usage(argv[0], "takes one bundle");
+	r = secret_key_load(key_path, &key, &err);
+	if (r == 0)
+		r = build_sign(argv[optind], &key, add, &err);
+	return r < 0 ? failed(&err) : EXIT_DONE;
+}
+
+static const struct option keygen_options[] = { { "secret", required_argument, NULL, 's' },
+						{ "public", required_argument, NULL, 'p' },
+						CMD_COMMON_OPTIONS,
+						{ 0 } };
+
+int cmd_keygen(int argc, char **argv)
+{
+	_cleanup_secret_key_ struct secret_key key = { 0 };
+	const char *secret = NULL, *public = NULL;
+	char id[TRUST_KEY_ID_HEX];
+	struct err err;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "h", keygen_options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			secret = optarg;
+			break;
+		case 'p':
+			public = optarg;
+			break;
+		case 'h':
+			return cmd_help(keygen_usage);
+		default:
+			return cmd_usage(argv[0], NULL);
+		}
+	}
+	if (!secret || !public || optind < argc)
+		return cmd_usage(argv[0], "needs --secret FILE and --public FILE");
+	r = secret_key_generate(&key, &err);
+	if (r == 0)
+		r = secret_key_save(&key, secret, public, &err);
+	if (r < 0)
+		return failed(&err);
+	trust_key_id_text(key.id, id);
+	printf("key %s: secret half in %s, public half in %s\n", id, secret, public);
+	return EXIT_DONE;
+}

@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * config.c - INI files and the kernel command line -> struct config. Runs first, in the
+ * initramfs and on a running host; reads only, changes nothing.
+ *
+ * libinih splits the lines. Two of its habits need care: a line longer than its buffer comes
+ * back in pieces, and handlers are not told the line number. We hand it one line at a time from
+ * memory, so the line being handled is the one handed out last, and one that is too long is
+ * refused before the library sees it.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <sys/stat.h>
+
+#include "limit.h"
+
+#define CONFIG_SUFFIX ".conf"
+#define CONFIG_GLOBAL "modulus.conf"
+
+static const char *const config_dirs[] = { "/etc/modulus", "/usr/lib/modulus" };
+
+bool module_name_equal(const char *a, const char *b)
+{
+	for (; *a && *b; a++, b++) {
+		char x = *a == '-' ? '_' : *a, y = *b == '-' ? '_' : *b;
+
+		if (x != y)
+			return false;
+	}
+	return *a == *b;
+}
+
+int config_parse_duration(const char *s, uint64_t *ret_us)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t us;
+	} units[] = { { "ms", 1000 }, { "min", 60000000 }, { "s", 1000000 }, { "", 1000000 } };
+	const uint64_t day_us = 86400ull * 1000000;
+	char digits[24];
+	uint64_t value;
+	size_t n = strspn(s, "0123456789");
+	int r;
+
+	if (n == 0 || n >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, s, n);
+	digits[n] = '\0';
+	r = parse_u64(digits, &value);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (!streq(s + n, units[i].suffix))
+			continue;
+		if (value > day_us / units[i].us)
+			return -ERANGE;
+		*ret_us = value * units[i].us;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* --- one key --- */
+
+enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION };
+
+static const struct key {
+	const char *section, *name;
+	enum key_type type;
+	size_t offset;
+	size_t max; /* entries of a list, bytes of a string */
+} keys[] = {
+	{ "Driver", "Version", KEY_STRING, offsetof(struct driver, version), LIMIT_NAME_BYTES },
+	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_MATCH_GLOBS },
+	{ "Driver", "Load", KEY_WORDS, offsetof(struct driver, load), LIMIT_LOAD_NAMES },
+	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS },
+	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES },
+	{ "Trust", "MinSerial", KEY_U64, offsetof(struct driver, min_serial), 0 },
+	{ "Trust", "Digest", KEY_DIGEST, offsetof(struct driver, digest), 0 },
+	{ "Policy", "Budget", KEY_DURATION, offsetof(struct driver, budget_us), 0 },
+};
+
+static int set_string(char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* -EINVAL: not such a value. -E2BIG: too long, too many. */
+static int set_key(const struct key *k, const char *value, bool first, struct driver *d)
+{
+	void *field = (char *)d + k->offset;
+	uint8_t digest[32];
+	const char *hex;
+	int r;
+
+	switch (k->type) {
+	case KEY_STRING:
+		if (strlen(value) > k->max)
+			return -E2BIG;
+		return *value ? set_string(field, value) : -EINVAL;
+	case KEY_WORDS:
+	case KEY_LINES: {
+		struct strv *list = field;
+
+		if (first) /* a key in this file replaces what modulus.conf said */
+			strv_free(list);
+		r = k->type == KEY_WORDS ? strv_add_words(list, value, NULL) : strv_add(list, value);
+		if (r < 0)
+			return r;
+		return list->n > k->max ? -E2BIG : 0;
+	}
+	case KEY_U64:
+		return parse_u64(value, field);
+	case KEY_DIGEST:
+		if (!str_prefix(value, "sha256:", &hex))
+			hex = value;
+		if (hex_decode(hex, digest, sizeof(digest)) < 0)
+			return -EINVAL;
+		return set_string(field, hex);
+	case KEY_DURATION:
+		r = config_parse_duration(value, field);
+		return r == 0 && *(uint64_t *)field == 0 ? -EINVAL : r;
+	}
+	return -EINVAL;
+}
+
+/* --- one file --- */
+
+struct parser {
+	const char *path;
+	const char *rest, *end;
+	int line;
+	struct driver *d;
+	struct strv *warnings;
+	struct err *err;
+	int result;
+	bool seen[ARRAY_SIZE(keys)];
+};
+
+static int fail(struct parser *p, int code, const char *what)
+{
+	if (p->result == 0)
+		p->result = code == -ENOMEM ? err_sys(p->err, code, "%s", p->path) :
+					      err_set(p->err, -E_BAD_CONFIG, "%s:%d: %s", p->path, p->line, what);
+	return 0;
+}
+
+/* ini_reader: like fgets, over memory, one whole line or nothing. */
+static char *next_line(char *buf, int size, void *stream)
+{
+	struct parser *p = stream;
+	const char *nl;
+	size_t n;
+
+	if (p->result != 0 || p->rest == p->end)
+		return NULL;
+	p->line++;
+	nl = memchr(p->rest, '\n', (size_t)(p->end - p->rest));
+	n = (size_t)((nl ? nl + 1 : p->end) - p->rest);
+	if (memchr(p->rest, '\0', n)) {
+		fail(p, -E_BAD_CONFIG, "a NUL byte; this is not a text file");
+		return NULL;
+	}
+	if (n > (size_t)size - 1) {
+		char what[96];
+
+		snprintf(what, sizeof(what), "line of %zu bytes; %d is the limit (continue on an indented line)", n,
+			 size - 1);
+		fail(p, -E_BAD_CONFIG, what);
+		return NULL;
+	}
+	memcpy(buf, p->rest, n);
+	buf[n] = '\0';
+	p->rest += n;
+	return buf;
+}
+
+static int on_key(void *user, const char *section, const char *name, const char *value)
+{
+	char text[LIMIT_CONFIG_BYTES > 512 ? 512 : LIMIT_CONFIG_BYTES];
+	struct parser *p = user;
+	bool known_section = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct key *k = &keys[i];
+		int r;
+
+		if (!streq(section, k->section))
+			continue;
+		known_section = true;
+		if (!streq(name, k->name))
+			continue;
+		r = set_key(k, value, !p->seen[i], p->d);
+		p->seen[i] = true;
+		if (r == 0)
+			return 1;
+		snprintf(text, sizeof(text), "%s=: %s", name,
+			 r == -E2BIG ? "too long or too many" : "not a usable value");
+		return fail(p, r, text);
+	}
+	escape_text(known_section ? name : section, strlen(known_section ? name : section), text, sizeof(text));
+	if (strv_addf(p->warnings, "%s:%d: unknown %s '%s'", p->path, p->line, known_section ? "key" : "section",
+		      text) < 0)
+		return fail(p, -ENOMEM, NULL);
+	return 1;
+}
+
+/* The keys of one file; whether anything required is there is the caller's business. */
+static int parse_file(const char *path, const char *text, size_t len, struct driver *d, struct strv *warnings,
+		      struct err *err)
+{
+	struct parser p = { .path = path, .rest = text, .end = text + len, .d = d, .warnings = warnings, .err = err };
+	int line = ini_parse_stream(next_line, &p, on_key, &p);
+
+	if (p.result == 0 && line > 0) {
+		p.line = line;
+		fail(&p, -E_BAD_CONFIG, "neither [Section], Key=Value nor a comment");
+	}
+	return p.result;
+}
+
+int config_parse_driver(const char *path, const char *text, size_t len, struct driver *d, struct strv *warnings,
+			struct err *err)
+{
+	int r = parse_file(path, text, len, d, warnings, err);
+
+	if (r < 0)
+		return r;
+	if (!d->version)
+		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Version= is missing", path);
+	if (d->match.n == 0)
+		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Match= is missing", path);
+	for (size_t i = 0; i < d->match.n; i++)
+		if (!strchr(d->match.v[i], ':'))
+			return err_set(err, -E_BAD_CONFIG, "%s: Match=%s has no bus (as in pci:...)", path,
+				       d->match.v[i]);
+	return 0;
+}
+
+/* --- the directories --- */
+
+static void driver_free(struct driver *d)
+{
+	free(d->name);
+	free(d->path);
+	free(d->version);
+	free(d->digest);
+	strv_free(&d->match);
+	strv_free(&d->load);
+	strv_free(&d->options);
+	strv_free(&d->from);
+	*d = (struct driver){ 0 };
+}
+
+void config_free(struct config *c)
+{
+	for (size_t i = 0; i < c->n_drivers; i++)
+		driver_free(&c->drivers[i]);
+	free(c->drivers);
+	strv_free(&c->blacklist);
+	strv_free(&c->warnings);
+	*c = (struct config){ 0 };
+}
+
+static int driver_defaults(const struct driver *from, struct driver *ret)
+{
+	int r = 0;
+
+	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us };
+	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0)
+		r = -ENOMEM;
+	return r;
+}
+
+static int read_config_file(const struct host *h, const char *path, char **ret, size_t *ret_len, struct err *err)
+{
+	_cleanup_close_ int fd = host_root_open(h, path, O_RDONLY | O_NONBLOCK);
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? fd : err_set(err, -E_BAD_CONFIG, "%s: %s", path, strerror(-fd));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, -E_BAD_CONFIG, "%s: not a regular file", path);
+	r = read_whole(fd, LIMIT_CONFIG_BYTES, ret, ret_len);
+	if (r == -EFBIG)
+		return err_set(err, -E_BAD_CONFIG, "%s: larger than %u bytes", path, LIMIT_CONFIG_BYTES);
+	return r < 0 ? err_set(err, -E_BAD_CONFIG, "%s: %s", path, strerror(-r)) : 0;
+}
+
+static struct driver *find_driver(struct config *c, const char *file_name)
+{
+	for (size_t i = 0; i < c->n_drivers; i++) {
+		const char *base = strrchr(c->drivers[i].path, '/') + 1;
+
+		if (streq(base, file_name))
+			return &c->drivers[i];
+	}
+	return NULL;
+}
+
+static bool driver_name_ok(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= LIMIT_NAME_BYTES && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n &&
+	       name[0] != '-' && name[0] != '_';
+}
+
+static int add_driver(const struct host *h, const char *dir, const char *file, const struct driver *defaults,
+		      struct config *c)
+{
+	_cleanup_free_ char *text = NULL;
+	struct driver *bigger, *d;
+	size_t len;
+	int r;
+
+	bigger = reallocarray(c->drivers, c->n_drivers + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	c->drivers = bigger;
+	d = &c->drivers[c->n_drivers];
+	r = driver_defaults(defaults, d);
+	d->path = str_printf("%s/%s", dir, file);
+	d->name = strndup(file, strlen(file) - strlen(CONFIG_SUFFIX));
+	c->n_drivers++; /* from here on config_free() owns it */
+	if (r < 0 || !d->path || !d->name)
+		return -ENOMEM;
+	if (!driver_name_ok(d->name))
+		return err_set(&d->error, -E_BAD_CONFIG, "%s: a driver's name has a-z, 0-9, - and _ only", d->path),
+		       0;
+	r = read_config_file(h, d->path, &text, &len, &d->error);
+	if (r == 0)
+		r = config_parse_driver(d->path, text, len, d, &c->warnings, &d->error);
+	if (r == -ENOENT)
+		(void)err_set(&d->error, -E_BAD_CONFIG, "%s: a dangling link", d->path);
+	if (r == -ENOMEM)
+		return r;
+	if (d->from.n == 0 && (strv_add(&d->from, "cache:") < 0 || strv_add(&d->from, "usr:") < 0))
+		return -ENOMEM;
+	return 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_driver_file(const struct dirent *e)
+{
+	return e->d_name[0] != '.' && str_suffix(e->d_name, CONFIG_SUFFIX) && !streq(e->d_name, CONFIG_GLOBAL);
+}
+
+static int read_dir(const struct host *h, const char *dir, const struct driver *defaults, struct config *c,
+		    struct err *err)
+{
+	_cleanup_close_ int fd = host_root_open(h, dir, O_RDONLY | O_DIRECTORY);
+	struct dirent **list = NULL;
+	int n, r = 0;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_sys(err, fd, "%s", dir);
+	n = scandirat(fd, ".", &list, is_driver_file, by_name);
+	if (n < 0)
+		return err_sys(err, -errno, "%s", dir);
+	for (int i = 0; i < n; i++) {
+		if (r == 0 && c->n_drivers >= LIMIT_DRIVERS)
+			r = err_set(err, -E_BAD_CONFIG, "%s: more than %u drivers", dir, LIMIT_DRIVERS);
+		if (r == 0 && !find_driver(c, list[i]->d_name))
+			r = add_driver(h, dir, list[i]->d_name, defaults, c);
+		free(list[i]);
+	}
+	free(list);
+	return r == -ENOMEM ? err_sys(err, r, "%s", dir) : r;
+}
+
+static int read_global(const struct host *h, struct driver *defaults, struct config *c, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(config_dirs); i++) {
+		_cleanup_free_ char *path = str_printf("%s/%s", config_dirs[i], CONFIG_GLOBAL);
+		_cleanup_free_ char *text = NULL;
+		size_t len;
+		int r;
+
+		if (!path)
+			return err_sys(err, -ENOMEM, "%s", config_dirs[i]);
+		r = read_config_file(h, path, &text, &len, err);
+		if (r == -ENOENT)
+			continue;
+		return r < 0 ? r : parse_file(path, text, len, defaults, &c->warnings, err);
+	}
+	return 0;
+}
+
+/* Module names of rd.driver.blacklist=, modprobe.blacklist=, module_blacklist=. */
+static int read_blacklist(const struct cmdline *cmdline, struct strv *ret)
+{
+	static const char *const words[] = { "rd.driver.blacklist", "modprobe.blacklist", "module_blacklist" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		const char *value;
+		size_t cursor = 0;
+
+		while ((value = cmdline_next(cmdline, words[i], &cursor)))
+			if (strv_add_words(ret, value, ",") < 0)
+				return -ENOMEM;
+	}
+	return 0;
+}
+
+/* modulus.from= goes before what the file says. */
+static int apply_from(const struct cmdline *cmdline, struct driver *d)
+{
+	struct strv all = { 0 };
+	const char *value;
+	size_t cursor = 0;
+	int r = 0;
+
+	while (r == 0 && (value = cmdline_next(cmdline, "modulus.from", &cursor)) && all.n < LIMIT_SOURCES)
+		r = strv_add(&all, value);
+	if (r == 0)
+		r = strv_copy(&all, &d->from);
+	if (r < 0) {
+		strv_free(&all);
+		return r;
+	}
+	strv_free(&d->from);
+	d->from = all;
+	return 0;
+}
+
+int config_read(const struct host *h, const struct cmdline *cmdline, struct config *ret, struct err *err)
+{
+	_cleanup_config_ struct config c = { 0 };
+	struct driver defaults = { .budget_us = DEFAULT_BUDGET_US };
+	const char *off = cmdline_get(cmdline, "modulus"), *budget = cmdline_get(cmdline, "modulus.budget");
+	struct err global = { 0 };
+	int r;
+
+	c.off = off && streq(off, "off");
+	c.debug = cmdline_get(cmdline, "modulus.debug") != NULL;
+	r = read_global(h, &defaults, &c, &global);
+	for (size_t i = 0; r != -ENOMEM && i < ARRAY_SIZE(config_dirs); i++) {
+		int q = read_dir(h, config_dirs[i], &defaults, &c, err);
+
+		if (q < 0) {
+			driver_free(&defaults);
+			return q;
+		}
+	}
+	driver_free(&defaults);
+	if (r == -ENOMEM || read_blacklist(cmdline, &c.blacklist) < 0)
+		return err_sys(err, -ENOMEM, "configuration");
+	for (size_t i = 0; i < c.n_drivers; i++) {
+		struct driver *d = &c.drivers[i];
+
+		/* defaults that could not be read make every driver's settings unknown */
+		if (global.code < 0 && d->error.code == 0)
+			d->error = global;
+		if (apply_from(cmdline, d) < 0)
+			return err_sys(err, -ENOMEM, "configuration");
+		if (budget && config_parse_duration(budget, &d->budget_us) < 0 && i == 0 &&
+		    strv_add(&c.warnings, "kernel command line: modulus.budget= is not a duration") < 0)
+			return err_sys(err, -ENOMEM, "configuration");
+	}
+	*ret = c;
+	c = (struct config){ 0 };
+	return 0;
+}

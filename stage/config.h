@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - what the operator wrote: one INI file for each driver, defaults for all of them in
+ * modulus.conf, and the kernel command line. modulus.conf(5) is the manual of this file.
+ *
+ * A driver file that cannot be used makes *that driver* bad-config; the others go on. A key or
+ * section that we do not know is a warning with file and line.
+ */
+#ifndef MODULUS_CONFIG_H
+#define MODULUS_CONFIG_H
+
+#include "cmdline.h"
+
+struct driver {
+	char *name;        /* file name without .conf: what bundles are called */
+	char *path;        /* /etc/modulus/NAME.conf, for messages */
+	char *version;     /* equals the bundle's version, bytewise */
+	struct strv match; /* globs on modalias; at least one */
+	struct strv load;  /* module names; empty: the manifest's */
+	struct strv options; /* "MODULE KEY=VALUE ..."; after the manifest's */
+	struct strv from;  /* source specifications in order */
+	uint64_t min_serial;
+	char *digest;      /* 64 hex digits, NULL when not pinned */
+	uint64_t budget_us;
+	struct err error;  /* code != 0: this driver cannot be used, and why */
+};
+
+struct config {
+	struct driver *drivers;
+	size_t n_drivers;
+	struct strv blacklist; /* module names, '-' as '_' */
+	struct strv warnings;
+	bool off;   /* modulus=off */
+	bool debug; /* modulus.debug */
+};
+
+/*
+ * Reads <root>/usr/lib/modulus and <root>/etc/modulus (a file in /etc replaces the one of the
+ * same name in /usr/lib) and applies the command line. Only failures that concern everything
+ * are errors: -ENOMEM, -errno of the directories (a missing directory is no error).
+ */
+int config_read(const struct host *h, const struct cmdline *cmdline, struct config *ret, struct err *err) _must_check_;
+void config_free(struct config *c);
+#define _cleanup_config_ _cleanup_(config_free)
+
+/*
+ * One file's text into *d, which holds the defaults. Pure. path is for messages only.
+ * Returns 0 or -E_BAD_CONFIG (in err: file, line, key) or -ENOMEM.
+ */
+int config_parse_driver(const char *path, const char *text, size_t len, struct driver *d, struct strv *warnings,
+			struct err *err) _must_check_;
+
+/* "90", "90s", "2min", "500ms" -> microseconds. -EINVAL, -ERANGE (above one day). */
+int config_parse_duration(const char *s, uint64_t *ret_us) _must_check_;
+
+/* Module names are equal when they differ only in '-' and '_'. */
+bool module_name_equal(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * finish.c - the second half, early in the real root, from the copy that boot left in /run. In:
+ * status.json of this boot. Out: drivers whose devices appeared after switch-root, SELinux
+ * labels (no policy is loaded in an initramfs, so nothing could be labelled there), and the mark
+ * in status.json that it ran. Where boot did not run, it does boot's work.
+ */
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "boot.h"
+#include "log.h"
+#include "store.h"
+
+/* restorecon(8) of the host; it knows the policy, we do not. Absent where SELinux is. */
+static void relabel(const struct host *h, const json_t *status)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	json_t *driver, *node;
+	size_t i, j;
+	pid_t pid;
+	int r;
+
+	if (!streq(h->live_path, "/") || faccessat(h->live_fd, "sys/fs/selinux/enforce", F_OK, 0) < 0)
+		return;
+	r = strv_add_words(&argv, "restorecon -R -F " STATUS_DIR " " STORE_DIR, NULL);
+	json_array_foreach(json_object_get(status, "drivers"), i, driver)
+		json_array_foreach(json_object_get(driver, "nodes"), j, node)
+			if (r == 0)
+				r = strv_add(&argv, json_string_value(node));
+	if (r == 0)
+		r = strv_add(&argv, ""); /* becomes the terminating NULL */
+	if (r < 0)
+		return;
+	free(argv.v[--argv.n]);
+	argv.v[argv.n] = NULL;
+	r = posix_spawnp(&pid, "restorecon", NULL, NULL, argv.v, environ);
+	if (r != 0)
+		log_warning("restorecon: %s; nodes keep the label they have", strerror(r));
+	else
+		(void)waitpid(pid, NULL, 0);
+}
+
+static const struct driver *find_driver(const struct config *c, const char *name)
+{
+	for (size_t i = 0; name && i < c->n_drivers; i++)
+		if (streq(c->drivers[i].name, name))
+			return &c->drivers[i];
+	return NULL;
+}
+
+static bool is_late(const json_t *driver)
+{
+	const char *reason = json_string_value(json_object_get(driver, "reason"));
+
+	return reason && streq(reason, reason_word(-E_NO_DEVICE));
+}
+
+/* Runs the drivers that had no device in the initramfs and have one now; replaces their entries. */
+static int load_late(const struct host *h, json_t *status, struct err *err)
+{
+	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
+	_cleanup_config_ struct config config = { 0 };
+	_cleanup_devices_ struct device_list devices = { 0 };
+	_cleanup_report_ struct report report = { .stage = "real-root" };
+	_cleanup_keyring_ struct keyring ring = { 0 };
+	json_t *drivers = json_object_get(status, "drivers"), *entry;
+	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel, .keys = &ring };
+	size_t i;
+	int r;
+
+	r = cmdline_read(h, &cmdline, err);
+	if (r == 0)
+		r = config_read(h, &cmdline, &config, err);
+	if (r == 0)
+		r = kernel_running(h, &report.kernel, err);
+	if (r == 0)
+		r = keyring_load(h, &ring, err);
+	if (r == 0 && boot_plan(h, &config, &devices, false) < 0)
+		r = err_sys(err, -ENOMEM, "devices");
+	json_array_foreach(drivers, i, entry) {
+		const struct driver *d = find_driver(&config, json_string_value(json_object_get(entry, "name")));
+		struct driver_report *rep;
+		_cleanup_free_ char *line = NULL;
+
+		if (r < 0 || !d || d->error.code < 0 || config.off || !is_late(entry) || !boot_wants(d, &devices))
+			continue;
+		rep = report_add_driver(&report, d);
+		if (!rep || boot_driver(&b, d, &devices, rep) < 0)
+			return err_sys(err, -ENOMEM, "%s", d->name);
+		line = report_line(rep, &report.kernel);
+		log_line(rep->result.code < 0 ? LOG_WARNING : LOG_INFO, "%s (its device appeared late)",
+			 line ? line : d->name);
+		json_array_set_new(drivers, i, report_driver_json(rep));
+	}
+	return r;
+}
+
+int finish_run(const struct host *h)
+{
+	json_t *status = NULL;
+	struct err err;
+	int r;
+
+	r = status_read(h, &status);
+	if (r == -ENOENT)
+		return boot_run(h);
+	if (r < 0) {
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+		return EXIT_SYSTEM;
+	}
+	r = load_late(h, status, &err);
+	if (r < 0)
+		log_warning("%s", err.text);
+	relabel(h, status);
+	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
+	r = status_write(h, status);
+	json_decref(status);
+	if (r < 0) {
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+		return EXIT_SYSTEM;
+	}
+	return EXIT_DONE;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * limit.h - everything that an outsider could grow has its bound here: value, unit, reason.
+ * docs/bundle.md and modulus.conf(5) repeat them; a test stands just below and just above each.
+ */
+#ifndef MODULUS_LIMIT_H
+#define MODULUS_LIMIT_H
+
+/* --- bundle --- */
+/* A manifest names 4,096 files at most, about 200 bytes each. */
+#define LIMIT_MANIFEST_BYTES (1u << 20)
+/* Eight minisign signatures with comments of 1 KiB. */
+#define LIMIT_SIGNATURES_BYTES (16u << 10)
+#define LIMIT_SIGNATURES 8u
+/* A chunk is held whole, stored and decompressed, before a byte of it is used. */
+#define LIMIT_CHUNK_BYTES (4u << 20)
+#define LIMIT_FILES 4096u
+#define LIMIT_LINKS 4096u
+/* The tar of one bundle: the largest runtime (libraries) in use is below 1 GiB. */
+#define LIMIT_UNPACKED_BYTES (2ull << 30)
+/* ustar holds 255; the rest is for the directory it is unpacked into. */
+#define LIMIT_PATH_BYTES 200u
+/* One name: driver, flavour, module. MODULE_NAME_LEN of the kernel is 56. */
+#define LIMIT_NAME_BYTES 64u
+/* utsname fields are 65 bytes with the NUL. */
+#define LIMIT_RELEASE_BYTES 64u
+#define LIMIT_VERMAGIC_BYTES 256u
+#define LIMIT_LOAD_NAMES 64u
+#define LIMIT_MATCH_GLOBS 64u
+#define LIMIT_GLOB_BYTES 256u
+/* The kernel takes a page of parameters for each module. */
+#define LIMIT_OPTION_BYTES 4096u
+#define LIMIT_OPTIONS 64u
+/* GNU build-ids are 20 bytes (sha1); lld can write 8 to 32. */
+#define LIMIT_BUILD_ID_BYTES 32u
+
+/* --- keys --- */
+/* A minisign public key file is about 120 bytes. */
+#define LIMIT_KEY_FILE_BYTES 4096u
+#define LIMIT_KEYS 64u
+
+/* --- configuration --- */
+#define LIMIT_CONFIG_BYTES (64u << 10)
+#define LIMIT_DRIVERS 32u
+#define LIMIT_SOURCES 16u
+/* COMMAND_LINE_SIZE is 2,048 on x86 and arm64; some architectures allow 4,096. */
+#define LIMIT_CMDLINE_BYTES (16u << 10)
+
+/* --- looking for bundles --- */
+/* Bundles that are looked at for one driver in all local places together. */
+#define LIMIT_CANDIDATES 64u
+
+/* --- loading --- */
+/* Depth of module dependencies; the deepest chain of a Debian 6.1 kernel is 9. */
+#define LIMIT_MODULE_DEPTH 16u
+/* Time for one module's init, unless the driver's budget ends earlier. */
+#define LIMIT_INSERT_US (60ull * 1000000)
+/* Budget= of a driver when the file does not say. */
+#define DEFAULT_BUDGET_US (60ull * 1000000)
+/* How long boot waits for udev to have handled the devices that are there. */
+#define LIMIT_SETTLE_US (10ull * 1000000)
+/* Kernel messages kept for the report of a failed insert. */
+#define LIMIT_KERNEL_LOG_LINES 20u
+
+/* --- state --- */
+#define LIMIT_STATUS_BYTES (1u << 20)
+/* Free space that the cache leaves to others: 64 MiB, and 5 % of the file system. */
+#define CACHE_RESERVE_BYTES (64ull << 20)
+#define CACHE_RESERVE_PERCENT 5u
+
+#endif

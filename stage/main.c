@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * main.c - the table of commands. What a command does is in its own file; what it may return is
+ * in err.h.
+ */
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "cmd.h"
+#include "log.h"
+
+#ifndef BUILDER
+#error "BUILDER must be 1 (all commands) or 0 (without build, sign, keygen)"
+#endif
+
+#ifndef MODULUS_VERSION
+#error "MODULUS_VERSION comes from the Makefile"
+#endif
+
+static const struct {
+	const char *name, *what;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "boot", "bring up the drivers that this machine's devices ask for (initramfs)", cmd_boot },
+	{ "finish", "the second half, early in the real root: late devices, labels", cmd_finish },
+	{ "status", "what happened at this boot, and why", cmd_status },
+	{ "verify", "check bundles against public keys, completely", cmd_verify },
+	{ "inspect", "show what a bundle says of itself", cmd_inspect },
+	{ "unpack", "verify a bundle and write its files into a directory", cmd_unpack },
+#if BUILDER
+	{ "build", "make a signed bundle from kernel modules", cmd_build },
+	{ "sign", "sign a bundle again, or add a signature", cmd_sign },
+	{ "keygen", "make a key pair", cmd_keygen },
+#endif
+};
+
+static int help(void)
+{
+	printf("usage: modulus COMMAND [OPTION]...\n\n"
+	       "GPU drivers before the first unit of the real root starts.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-10s%s\n", commands[i].name, commands[i].what);
+	printf("\n\"modulus COMMAND --help\" has the options of a command; modulus(1) is the manual.\n");
+	return EXIT_DONE;
+}
+
+int cmd_help(const char *usage)
+{
+	fputs(usage, stdout);
+	return EXIT_DONE;
+}
+
+int cmd_usage(const char *command, const char *why)
+{
+	if (why)
+		log_error("%s: %s", command, why);
+	fprintf(stderr, "Try \"modulus %s --help\".\n", command);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	log_init(false);
+	umask(022);
+	signal(SIGPIPE, SIG_IGN);
+	/* no openssl.cnf: what we accept does not depend on a file that we did not verify */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+	if (argc < 2) {
+		fprintf(stderr, "usage: modulus COMMAND [OPTION]...; \"modulus --help\" lists the commands\n");
+		return EXIT_USAGE;
+	}
+	if (streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help"))
+		return help();
+	if (streq(argv[1], "--version")) {
+		printf("modulus %s\n%s\n", MODULUS_VERSION, OpenSSL_version(OPENSSL_VERSION));
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		int r;
+
+		if (!streq(argv[1], commands[i].name))
+			continue;
+		r = commands[i].run(argc - 1, argv + 1);
+		if (fflush(stdout) != 0 && r == EXIT_DONE) {
+			log_error("standard output: %s", strerror(errno));
+			r = EXIT_SYSTEM;
+		}
+		return r;
+	}
+	log_error("%s: no such command; \"modulus --help\" lists them", argv[1]);
+	return EXIT_USAGE;
+}

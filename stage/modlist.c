@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * modlist.c - from a directory of modules, or from an installed kernel's own tree. Debug
+ * sections are removed by strip(1), except where a module carries the kernel's signature, which
+ * strip would cut off.
+ */
+#include "modlist.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <libkmod.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "config.h"
+#include "decompress.h"
+#include "modfile.h"
+
+/* nvidia.ko with DWARF is 185 MB. */
+#define MODULE_MAX_BYTES ((size_t)1 << 30)
+
+void modlist_free(struct modlist *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].name);
+		free(l->v[i].file);
+		free(l->v[i].bytes);
+		strv_free(&l->v[i].depends);
+	}
+	free(l->v);
+	free(l->vermagic);
+	*l = (struct modlist){ 0 };
+}
+
+static struct built_module *find(const struct modlist *l, const char *name)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (module_name_equal(l->v[i].name, name))
+			return &l->v[i];
+	return NULL;
+}
+
+/* --- strip --- */
+
+static int run_strip(const char *program, int in, int out, struct err *err)
+{
+	_cleanup_free_ char *in_path = str_printf("/proc/self/fd/%d", in), *out_path = str_printf("/proc/self/fd/%d", out);
+	char *const argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)"--strip-debug", (char *)(uintptr_t)"-o",
+			       out_path, in_path, NULL };
+	int status, r;
+	pid_t pid;
+
+	if (!in_path || !out_path)
+		return err_sys(err, -ENOMEM, "%s", program);
+	r = posix_spawnp(&pid, program, NULL, NULL, argv, environ);
+	if (r != 0)
+		return err_set(err, -r, "%s: %s (it is in the package binutils; --strip names another)", program,
+			       strerror(r));
+	if (waitpid(pid, &status, 0) < 0)
+		return err_sys(err, -errno, "%s", program);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(err, -EINVAL, "%s could not strip the module", program);
+	return 0;
+}
+
+static int strip_debug(const char *program, uint8_t **bytes, size_t *len, struct err *err)
+{
+	/* no close-on-exec: strip opens them by /proc/self/fd */
+	_cleanup_close_ int in = memfd_create("in", 0), out = memfd_create("out", 0);
+	char *stripped;
+	size_t stripped_len;
+	int r;
+
+	if (in < 0 || out < 0)
+		return err_sys(err, -errno, "memfd");
+	r = write_full(in, *bytes, *len);
+	if (r < 0)
+		return err_sys(err, r, "memfd");
+	r = run_strip(program, in, out, err);
+	if (r < 0)
+		return r;
+	if (lseek(out, 0, SEEK_SET) < 0)
+		return err_sys(err, -errno, "memfd");
+	r = read_whole(out, MODULE_MAX_BYTES, &stripped, &stripped_len);
+	if (r < 0)
+		return err_sys(err, r, "memfd");
+	free(*bytes);
+	*bytes = (uint8_t *)stripped;
+	*len = stripped_len;
+	return 0;
+}
+
+/* --- one module --- */
+
+/* All modules of a bundle are for one kernel: the first sets vermagic and machine. */
+static int check_kind(const struct build_request *req, struct modlist *l, const struct modfile *m, const char *path,
+		      struct err *err)
+{
+	const char *vermagic = modfile_info_first(m, "vermagic"), *rest;
+
+	if (!str_prefix(vermagic, req->release, &rest) || (*rest != ' ' && *rest != '\0'))
+		return err_set(err, -EINVAL, "%s is for kernel \"%.80s\", --kernel is %s", path, vermagic, req->release);
+	if (!l->vermagic) {
+		l->vermagic = strdup(vermagic);
+		l->machine = m->machine;
+		return l->vermagic ? 0 : err_sys(err, -ENOMEM, "%s", path);
+	}
+	if (!streq(l->vermagic, vermagic) || !streq(l->machine, m->machine))
+		return err_set(err, -EINVAL, "%s has vermagic \"%.80s\" for %s, the others have \"%.80s\" for %s", path,
+			       vermagic, m->machine, l->vermagic, l->machine);
+	return 0;
+}
+
+/* "nvidia-drm.ko.xz" -> "nvidia-drm.ko"; NULL: not a module's file name. */
+static char *plain_name(const char *path)
+{
+	static const char *const suffixes[] = { ".ko", ".ko.xz", ".ko.zst", ".ko.gz" };
+	const char *base = strrchr(path, '/');
+
+	base = base ? base + 1 : path;
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
+		if (str_suffix(base, suffixes[i]))
+			return strndup(base, strlen(base) - strlen(suffixes[i]) + strlen(".ko"));
+	return NULL;
+}
+
+static int add(const struct build_request *req, struct modlist *l, int dirfd, const char *path, struct err *err)
+{
+	_cleanup_bytes_ uint8_t *bytes = NULL;
+	struct built_module *v, *b;
+	struct modfile m;
+	size_t len;
+	int r;
+
+	r = decompress_file(dirfd, path, MODULE_MAX_BYTES, &bytes, &len, err);
+	if (r < 0)
+		return r;
+	if (modfile_parse(bytes, len, &m) < 0)
+		return err_set(err, -EINVAL, "%s is not a kernel module", path);
+	if (!m.is_signed) {
+		r = strip_debug(req->strip, &bytes, &len, err);
+		if (r < 0)
+			return err_prefix(err, "%s", path);
+		if (modfile_parse(bytes, len, &m) < 0)
+			return err_set(err, -EINVAL, "%s: %s left no kernel module", path, req->strip);
+	}
+	r = check_kind(req, l, &m, path, err);
+	if (r < 0)
+		return r;
+	v = reallocarray(l->v, l->n + 1, sizeof(*v));
+	if (!v)
+		return err_sys(err, -ENOMEM, "%s", path);
+	l->v = v;
+	b = &v[l->n++];
+	*b = (struct built_module){ .file = plain_name(path), .len = len };
+	b->name = b->file ? strndup(b->file, strlen(b->file) - strlen(".ko")) : NULL;
+	if (!b->name || strv_add_words(&b->depends, modfile_info_first(&m, "depends"), ",") < 0)
+		return err_sys(err, -ENOMEM, "%s", path);
+	for (char *p = b->name; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	b->bytes = TAKE_PTR(bytes);
+	l->n--; /* not a member yet, so that find() sees the others only */
+	if (find(l, b->name)) {
+		l->n++;
+		return err_set(err, -EINVAL, "%s: module %s is there twice", path, b->name);
+	}
+	l->n++;
+	return 0;
+}
+
+/* --- a directory --- */
+
+static int is_module_file(const struct dirent *e)
+{
+	char *name = plain_name(e->d_name);
+	int is = name && e->d_name[0] != '.';
+
+	free(name);
+	return is;
+}
+
+static int collect_dir(const struct build_request *req, struct modlist *l, struct err *err)
+{
+	_cleanup_close_ int fd = open(req->modules_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent **list = NULL;
+	int n, r = 0;
+
+	if (fd < 0)
+		return err_sys(err, -errno, "%s", req->modules_dir);
+	n = scandirat(fd, ".", &list, is_module_file, alphasort);
+	if (n < 0)
+		return err_sys(err, -errno, "%s", req->modules_dir);
+	for (int i = 0; i < n; i++) {
+		if (r == 0)
+			r = add(req, l, fd, list[i]->d_name, err);
+		free(list[i]);
+	}
+	free(list);
+	if (r == 0 && n == 0)
+		return err_set(err, -EINVAL, "%s holds no kernel module (*.ko)", req->modules_dir);
+	return r;
+}
+
+/* --- an installed kernel --- */
+
+static int add_tree_module(const struct build_request *req, struct modlist *l, struct kmod_module *mod, bool named,
+			   struct err *err)
+{
+	const char *path = kmod_module_get_path(mod), *name = kmod_module_get_name(mod);
+
+	if (find(l, name))
+		return 0;
+	if (!path && named)
+		return err_set(err, -EINVAL, "%s is built into kernel %s: there is nothing to bundle", name,
+			       req->release);
+	return path ? add(req, l, AT_FDCWD, path, err) : 0;
+}
+
+static int add_named(const struct build_request *req, struct kmod_ctx *ctx, struct modlist *l, const char *name,
+		     struct err *err)
+{
+	struct kmod_list *found = NULL, *item;
+	int r = kmod_module_new_from_lookup(ctx, name, &found);
+
+	if (r < 0)
+		return err_sys(err, r, "%s: looking for %s (is there a modules.dep?)", req->kernel_dir, name);
+	if (!found)
+		return err_set(err, -EINVAL, "%s has no module %s (or no modules.dep: run depmod)", req->kernel_dir,
+			       name);
+	kmod_list_foreach(item, found) {
+		struct kmod_module *mod = kmod_module_get_module(item);
+		struct kmod_list *deps = req->with_deps ? kmod_module_get_dependencies(mod) : NULL, *dep_item;
+
+		kmod_list_foreach(dep_item, deps) {
+			struct kmod_module *dep = kmod_module_get_module(dep_item);
+
+			if (r == 0)
+				r = add_tree_module(req, l, dep, false, err);
+			kmod_module_unref(dep);
+		}
+		kmod_module_unref_list(deps);
+		if (r == 0)
+			r = add_tree_module(req, l, mod, true, err);
+		kmod_module_unref(mod);
+	}
+	kmod_module_unref_list(found);
+	return r;
+}
+
+static int collect_tree(const struct build_request *req, struct modlist *l, struct err *err)
+{
+	static const char *const no_config[] = { NULL };
+	struct kmod_ctx *ctx = kmod_new(req->kernel_dir, no_config);
+	int r = 0;
+
+	if (!ctx)
+		return err_sys(err, -ENOMEM, "%s", req->kernel_dir);
+	for (size_t i = 0; r == 0 && i < req->from_kernel.n; i++)
+		r = add_named(req, ctx, l, req->from_kernel.v[i], err);
+	kmod_unref(ctx);
+	return r;
+}
+
+int modlist_collect(const struct build_request *req, struct modlist *ret, struct err *err)
+{
+	struct modlist l = { 0 };
+	int r = req->modules_dir ? collect_dir(req, &l, err) : collect_tree(req, &l, err);
+
+	if (r < 0) {
+		modlist_free(&l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+/* --- order --- */
+
+static int place(struct modlist *l, struct built_module *m, struct built_module *out, size_t *n, unsigned int depth,
+		 struct err *err)
+{
+	if (m->placed)
+		return 0;
+	if (depth > LIMIT_MODULE_DEPTH)
+		return err_set(err, -EINVAL, "%s: dependencies are more than %u deep, or go round", m->name,
+			       LIMIT_MODULE_DEPTH);
+	for (size_t i = 0; i < m->depends.n; i++) {
+		struct built_module *dep = find(l, m->depends.v[i]);
+		int r = dep ? place(l, dep, out, n, depth + 1, err) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	if (m->placed) /* by way of a circle */
+		return 0;
+	m->placed = true;
+	out[(*n)++] = *m;
+	return 0;
+}
+
+int modlist_order(struct modlist *l, const struct strv *first, struct err *err)
+{
+	struct built_module *out = calloc(l->n + 1, sizeof(*out));
+	size_t n = 0;
+	int r = out ? 0 : err_sys(err, -ENOMEM, "modules");
+
+	for (size_t i = 0; r == 0 && i < first->n; i++) {
+		struct built_module *m = find(l, first->v[i]);
+
+		r = m ? place(l, m, out, &n, 0, err) :
+			err_set(err, -EINVAL, "--load %s: no such module in the bundle", first->v[i]);
+	}
+	for (size_t i = 0; r == 0 && i < l->n; i++)
+		r = place(l, &l->v[i], out, &n, 0, err);
+	if (r < 0) {
+		free(out);
+		return r;
+	}
+	free(l->v);
+	l->v = out;
+	return 0;
+}

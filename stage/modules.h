@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * modules.h - where a bundle's verified files go at boot: each module into a sealed memfd, so
+ * that the bytes that were hashed are the bytes that the kernel gets; firmware below
+ * /run/modulus/firmware, where the kernel looks for it before and after switch-root.
+ */
+#ifndef MODULUS_MODULES_H
+#define MODULUS_MODULES_H
+
+#include "host.h"
+#include "limit.h"
+#include "unpack.h"
+
+#define FIRMWARE_DIR "/run/modulus/firmware"
+
+struct module_bytes {
+	char name[LIMIT_NAME_BYTES + 1]; /* '-' as '_' */
+	int fd;        /* sealed memfd */
+	uint64_t size; /* bytes */
+	bool tried;    /* load.c: inserted, or being inserted */
+};
+
+struct module_set {
+	const struct host *host;
+	struct module_bytes *v;
+	size_t n;
+	unsigned int firmware; /* files written */
+};
+
+/* The sink for unpack_bundle(). set->host must be set, the rest zero. */
+struct unpack_sink module_set_sink(struct module_set *set);
+void module_set_free(struct module_set *set);
+#define _cleanup_modules_ _cleanup_(module_set_free)
+
+/* By name, '-' and '_' alike. NULL: not in the bundle. */
+struct module_bytes *module_set_find(const struct module_set *set, const char *name);
+
+/*
+ * Points the kernel's firmware loader at FIRMWARE_DIR (firmware_class.path, kernel
+ * Documentation/driver-api/firmware/fw_search_path). Left alone when somebody set it:
+ * -EBUSY and *ret_other (caller frees) says what it is.
+ */
+int firmware_expose(const struct host *h, char **ret_other) _must_check_;
+
+#endif

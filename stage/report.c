@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * report.c - results -> JSON and one line. Written to /run at the end of boot and of finish; a
+ * reader sees the old file or the new one, whole.
+ */
+#include "report.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+static const char *const origin_words[] = { [MODULE_BUNDLE] = "bundle", [MODULE_KERNEL] = "kernel",
+					    [MODULE_LIVE] = "live" };
+
+static void driver_report_done(struct driver_report *d)
+{
+	free(d->name);
+	free(d->version);
+	free(d->source);
+	free(d->origin);
+	free(d->digest);
+	free(d->key_id);
+	free(d->cached);
+	strv_free(&d->devices);
+	strv_free(&d->nodes);
+	strv_free(&d->kernel_log);
+	strv_free(&d->warnings);
+	rejections_free(&d->rejected);
+	free(d->modules);
+}
+
+void report_free(struct report *r)
+{
+	for (size_t i = 0; i < r->n_drivers; i++)
+		driver_report_done(&r->drivers[i]);
+	free(r->drivers);
+	strv_free(&r->warnings);
+	*r = (struct report){ 0 };
+}
+
+struct driver_report *report_add_driver(struct report *r, const struct driver *d)
+{
+	struct driver_report *v = reallocarray(r->drivers, r->n_drivers + 1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	r->drivers = v;
+	v = &r->drivers[r->n_drivers++];
+	*v = (struct driver_report){ .name = strdup(d->name), .version = d->version ? strdup(d->version) : NULL };
+	return v->name ? v : NULL;
+}
+
+int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us)
+{
+	struct module_report *v = reallocarray(d->modules, d->n_modules + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	d->modules = v;
+	v[d->n_modules] = (struct module_report){ .from = from, .us = us };
+	snprintf(v[d->n_modules].name, sizeof(v->name), "%s", name);
+	d->n_modules++;
+	return 0;
+}
+
+void report_phase(struct driver_report *d, const char *name, uint64_t us)
+{
+	for (size_t i = 0; i < d->n_phases; i++) {
+		if (streq(d->phases[i].name, name)) {
+			d->phases[i].us += us;
+			return;
+		}
+	}
+	if (d->n_phases < REPORT_PHASES)
+		d->phases[d->n_phases++] = (struct phase){ .name = name, .us = us };
+}
+
+char *report_line(const struct driver_report *d, const struct kernel *k)
+{
+	_cleanup_free_ char *nodes = strdup("");
+
+	if (d->result.code < 0)
+		return str_printf("%s: %s: %s", d->name, reason_word(d->result.code), d->result.text);
+	for (size_t i = 0; nodes && i < d->nodes.n; i++) {
+		char *more = str_printf("%s%s%s", nodes, i ? " " : ", nodes ", d->nodes.v[i]);
+
+		free(nodes);
+		nodes = more;
+	}
+	if (!nodes)
+		return NULL;
+	if (!d->origin)
+		return str_printf("%s: %s: %s%s", d->name, reason_word(0), d->result.text, nodes);
+	return str_printf("%s: %s: %zu modules from %s in %llu ms (kernel %s, serial %llu, key %s)%s", d->name,
+			  reason_word(0), d->n_modules, d->origin, (unsigned long long)(d->us / 1000), k->release,
+			  (unsigned long long)d->serial, d->key_id, nodes);
+}
+
+static json_t *optional(const char *s)
+{
+	return s ? json_string(s) : json_null();
+}
+
+static json_t *list_json(const struct strv *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n; i++) {
+		/* kernel and file names need not be UTF-8; everything that could be odd was escaped before */
+		json_t *j = json_string(s->v[i]);
+
+		json_array_append_new(list, j ? j : json_string("?"));
+	}
+	return list;
+}
+
+json_t *report_driver_json(const struct driver_report *d)
+{
+	json_t *o = json_object(), *modules = json_array(), *rejected = json_array(), *phases = json_array();
+
+	json_object_set_new(o, "name", json_string(d->name));
+	json_object_set_new(o, "version", optional(d->version));
+	json_object_set_new(o, "reason", json_string(reason_word(d->result.code)));
+	json_object_set_new(o, "text", json_string(d->result.text));
+	json_object_set_new(o, "source", optional(d->source));
+	json_object_set_new(o, "origin", optional(d->origin));
+	json_object_set_new(o, "digest", optional(d->digest));
+	json_object_set_new(o, "serial", d->digest ? json_integer((json_int_t)d->serial) : json_null());
+	json_object_set_new(o, "key_id", optional(d->key_id));
+	json_object_set_new(o, "cached", optional(d->cached));
+	json_object_set_new(o, "us", json_integer((json_int_t)d->us));
+	json_object_set_new(o, "devices", list_json(&d->devices));
+	json_object_set_new(o, "nodes", list_json(&d->nodes));
+	for (size_t i = 0; i < d->n_modules; i++)
+		json_array_append_new(modules, json_pack("{s:s, s:s, s:I}", "name", d->modules[i].name, "from",
+							 origin_words[d->modules[i].from], "us",
+							 (json_int_t)d->modules[i].us));
+	json_object_set_new(o, "modules", modules);
+	for (size_t i = 0; i < d->rejected.n; i++)
+		json_array_append_new(rejected, json_pack("{s:s, s:s, s:s}", "origin", d->rejected.v[i].origin,
+							  "reason", reason_word(d->rejected.v[i].why.code), "text",
+							  d->rejected.v[i].why.text));
+	json_object_set_new(o, "rejected", rejected);
+	json_object_set_new(o, "warnings", list_json(&d->warnings));
+	json_object_set_new(o, "kernel_log", list_json(&d->kernel_log));
+	for (size_t i = 0; i < d->n_phases; i++)
+		json_array_append_new(phases, json_pack("{s:s, s:I}", "name", d->phases[i].name, "us",
+							(json_int_t)d->phases[i].us));
+	json_object_set_new(o, "phases", phases);
+	return o;
+}
+
+static uint64_t cpu_us(void)
+{
+	struct rusage u;
+
+	if (getrusage(RUSAGE_SELF, &u) < 0)
+		return 0;
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+json_t *report_json(const struct host *h, const struct report *r)
+{
+	json_t *o = json_object(), *drivers = json_array();
+	char boot_id[64];
+
+	if (read_line_at(h->live_fd, "proc/sys/kernel/random/boot_id", boot_id, sizeof(boot_id)) < 0)
+		boot_id[0] = '\0';
+	json_object_set_new(o, "format", json_integer(STATUS_FORMAT));
+	json_object_set_new(o, "stage", json_string(r->stage));
+	json_object_set_new(o, "boot_id", json_string(boot_id));
+	json_object_set_new(o, "kernel",
+			    json_pack("{s:s, s:s, s:o}", "release", r->kernel.release, "machine", r->kernel.machine,
+				      "build_id", r->kernel.build_id[0] ? json_string(r->kernel.build_id) : json_null()));
+	json_object_set_new(o, "taint", json_pack("{s:I, s:I}", "before", (json_int_t)r->taint_before, "after",
+						  (json_int_t)kernel_taint(h)));
+	json_object_set_new(o, "started_us", json_integer((json_int_t)r->started_us));
+	json_object_set_new(o, "finished_us", json_integer((json_int_t)now_us()));
+	json_object_set_new(o, "cpu_us", json_integer((json_int_t)cpu_us()));
+	json_object_set_new(o, "finish", json_null());
+	json_object_set_new(o, "warnings", list_json(&r->warnings));
+	for (size_t i = 0; i < r->n_drivers; i++)
+		json_array_append_new(drivers, report_driver_json(&r->drivers[i]));
+	json_object_set_new(o, "drivers", drivers);
+	return o;
+}
+
+int status_read(const struct host *h, json_t **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *o;
+	size_t len;
+	int r;
+
+	r = host_live_read(h, STATUS_DIR "/" STATUS_NAME, LIMIT_STATUS_BYTES, &text, &len);
+	if (r < 0)
+		return r;
+	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (!o || json_integer_value(json_object_get(o, "format")) != STATUS_FORMAT ||
+	    !json_is_array(json_object_get(o, "drivers"))) {
+		json_decref(o);
+		return -EBADMSG;
+	}
+	*ret = o;
+	return 0;
+}
+
+int status_write(const struct host *h, const json_t *status)
+{
+	_cleanup_free_ char *text = json_dumps(status, JSON_INDENT(1));
+	_cleanup_close_ int dir = -EBADF;
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	r = host_live_mkdir(h, STATUS_DIR, &dir);
+	return r < 0 ? r : write_file_at(dir, STATUS_NAME, text, strlen(text), 0644);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report.h - what happened, once: collected while it happens, written to
+ * /run/modulus/status.json (modulus-status.json in docs/), said in one line for each driver.
+ */
+#ifndef MODULUS_REPORT_H
+#define MODULUS_REPORT_H
+
+#include <jansson.h>
+
+#include "kernel.h"
+#include "source.h"
+
+#define STATUS_DIR "/run/modulus"
+#define STATUS_NAME "status.json"
+#define STATUS_FORMAT 1
+
+enum module_origin { MODULE_BUNDLE, MODULE_KERNEL, MODULE_LIVE };
+
+struct module_report {
+	char name[LIMIT_NAME_BYTES + 1];
+	enum module_origin from; /* the bundle, the kernel's own tree, or it was live before */
+	uint64_t us;             /* how long the insert took */
+};
+
+struct phase {
+	const char *name; /* static */
+	uint64_t us;
+};
+
+#define REPORT_PHASES 8
+
+struct driver_report {
+	char *name, *version;
+	struct err result; /* code 0: loaded */
+	char *source, *origin, *digest, *key_id, *cached;
+	uint64_t serial;
+	struct strv devices, nodes, kernel_log, warnings;
+	struct module_report *modules;
+	size_t n_modules;
+	struct rejections rejected;
+	struct phase phases[REPORT_PHASES];
+	size_t n_phases;
+	uint64_t us; /* everything about this driver */
+};
+
+struct report {
+	const char *stage; /* "initramfs", "real-root"; static */
+	struct kernel kernel;
+	uint64_t started_us;
+	uint64_t taint_before;
+	struct strv warnings;
+	struct driver_report *drivers;
+	size_t n_drivers;
+};
+
+void report_free(struct report *r);
+#define _cleanup_report_ _cleanup_(report_free)
+
+/* Adds a driver's report, named and versioned. NULL: no memory. Pointers may move at each call. */
+struct driver_report *report_add_driver(struct report *r, const struct driver *d);
+int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
+/* Adds to the phase of that name. */
+void report_phase(struct driver_report *d, const char *name, uint64_t us);
+
+/* The line that the journal gets: what, and from where, or why not. Caller frees. */
+char *report_line(const struct driver_report *d, const struct kernel *k);
+
+/* The whole as JSON. NULL: no memory. */
+json_t *report_json(const struct host *h, const struct report *r);
+json_t *report_driver_json(const struct driver_report *d);
+
+/* status.json of this boot. -ENOENT: nothing ran yet. -EBADMSG: not what we wrote. */
+int status_read(const struct host *h, json_t **ret) _must_check_;
+/* Replaces it. */
+int status_write(const struct host *h, const json_t *status) _must_check_;
+
+#endif

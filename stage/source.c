@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * source.c - from From= to the bundles worth reading. Opens, verifies headers, judges, sorts;
+ * reads no payload and writes nothing.
+ */
+#include "source.h"
+
+#include "limit.h"
+
+static const struct source_ops *const all_sources[] = { &source_cache, &source_usr };
+
+/* --- what was refused --- */
+
+int rejections_add(struct rejections *r, const char *origin, const struct err *why)
+{
+	struct rejection *v = reallocarray(r->v, r->n + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	r->v = v;
+	v[r->n].origin = strdup(origin);
+	v[r->n].why = *why;
+	if (!v[r->n].origin)
+		return -ENOMEM;
+	r->n++;
+	return 0;
+}
+
+void rejections_free(struct rejections *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		free(r->v[i].origin);
+	free(r->v);
+	*r = (struct rejections){ 0 };
+}
+
+/* A bundle that nearly fitted says more than one that was never meant for this machine. */
+static unsigned int telling(int code)
+{
+	static const int order[] = { -E_WRONG_KERNEL, -E_STALE,	 -E_NETWORK, -E_CORRUPT,
+				     -E_UNTRUSTED,    -E_UNSIGNED, -E_AMBIGUOUS };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
+		if (order[i] == code)
+			return i + 2;
+	return 1;
+}
+
+int rejections_verdict(const struct rejections *r, const struct driver *d, struct err *ret)
+{
+	const struct rejection *best = NULL;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].why.code != -E_NO_BUNDLE && (!best || telling(r->v[i].why.code) > telling(best->why.code)))
+			best = &r->v[i];
+	if (best) {
+		*ret = best->why;
+		return err_prefix(ret, "%s", best->origin);
+	}
+	(void)err_set(ret, -E_NO_BUNDLE, "no bundle of %s %s in", d->name, d->version);
+	for (size_t i = 0; i < d->from.n; i++)
+		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " %s", d->from.v[i]);
+	return ret->code;
+}
+
+/* --- candidates --- */
+
+static void candidate_done(struct candidate *c)
+{
+	bundle_close(c->bundle);
+	free(c->origin);
+}
+
+void candidates_free(struct candidates *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		candidate_done(&c->v[i]);
+	free(c->v);
+	*c = (struct candidates){ 0 };
+}
+
+/* Does the bundle answer the request? 0, or the reason why not. */
+static int judge(const struct source_request *req, const struct manifest *m, struct err *err)
+{
+	const struct driver *d = req->driver;
+
+	if (!streq(m->name, d->name) || m->kind != req->kind)
+		return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(m->kind), m->name);
+	if (!streq(m->version, d->version))
+		return err_set(err, -E_NO_BUNDLE, "is version %s, wanted %s", m->version, d->version);
+	if (d->digest && !streq(m->digest, d->digest))
+		return err_set(err, -E_STALE, "has digest %.12s..., Digest= pins %.12s...", m->digest, d->digest);
+	if (!d->digest && m->serial < d->min_serial)
+		return err_set(err, -E_STALE, "has serial %llu, MinSerial= wants %llu", (unsigned long long)m->serial,
+			       (unsigned long long)d->min_serial);
+	return m->kind == KIND_MODULES ? kernel_fits(req->kernel, m, err) : 0;
+}
+
+static int consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,
+		    const char *origin, struct candidates *found, struct rejections *rejected, struct err *err)
+{
+	_cleanup_bundle_ struct bundle *b = NULL;
+	struct candidate *v;
+	struct err why;
+	int r;
+
+	r = bundle_open(reader, req->keys, &b, &why);
+	if (r == 0)
+		r = judge(req, bundle_manifest(b), &why);
+	if (r == -ENOMEM || (r < 0 && rejections_add(rejected, origin, &why) < 0))
+		return err_sys(err, -ENOMEM, "%s", origin);
+	if (r < 0)
+		return 0;
+	v = reallocarray(found->v, found->n + 1, sizeof(*v));
+	if (!v)
+		return err_sys(err, -ENOMEM, "%s", origin);
+	found->v = v;
+	v[found->n] = (struct candidate){ .source = source, .origin = strdup(origin), .order = order };
+	if (!v[found->n].origin)
+		return err_sys(err, -ENOMEM, "%s", origin);
+	v[found->n++].bundle = TAKE_PTR(b);
+	return 0;
+}
+
+/* Everything one source has. */
+static int look_into(struct source *s, unsigned int order, struct candidates *found, struct rejections *rejected,
+		     struct err *err)
+{
+	struct err why;
+	int r;
+
+	r = s->ops->open(s, &why);
+	if (r == -ENOENT)
+		return 0;
+	while (r >= 0 && found->n + rejected->n < LIMIT_CANDIDATES) {
+		_cleanup_free_ char *origin = NULL;
+		struct reader *reader = NULL;
+		int q;
+
+		r = s->ops->next(s, &reader, &origin, &why);
+		if (r == 0)
+			return 0;
+		if (r < 0 && origin) { /* one place failed, others may not */
+			if (rejections_add(rejected, origin, &why) < 0)
+				return err_sys(err, -ENOMEM, "%s", origin);
+			r = 0;
+			continue;
+		}
+		if (r < 0)
+			break;
+		q = consider(s->req, s->ops->scheme, order, reader, origin, found, rejected, err);
+		if (q < 0)
+			return q;
+	}
+	if (r < 0 && rejections_add(rejected, s->ops->scheme, &why) < 0)
+		return err_sys(err, -ENOMEM, "%s", s->ops->scheme);
+	return 0;
+}
+
+static const struct source_ops *find_ops(const char *spec, const char **ret_location)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(all_sources); i++) {
+		const char *rest;
+
+		if (str_prefix(spec, all_sources[i]->scheme, &rest) && *rest == ':') {
+			*ret_location = rest + 1;
+			return all_sources[i];
+		}
+	}
+	return NULL;
+}
+
+static int best_first(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+	uint64_t sx = bundle_manifest(x->bundle)->serial, sy = bundle_manifest(y->bundle)->serial;
+
+	if (sx != sy)
+		return sx > sy ? -1 : 1;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return strcmp(x->origin, y->origin);
+}
+
+/* One serial, one bundle: otherwise somebody signed two truths, and neither is taken. */
+static int check_equivocation(const struct candidates *c, const struct driver *d, struct err *err)
+{
+	const struct manifest *best, *other;
+
+	for (size_t i = 1; i < c->n && !d->digest; i++) {
+		best = bundle_manifest(c->v[0].bundle);
+		other = bundle_manifest(c->v[i].bundle);
+		if (other->serial == best->serial && streq(other->flavor, best->flavor) &&
+		    !streq(other->digest, best->digest))
+			return err_set(err, -E_EQUIVOCATION, "%s and %s both have serial %llu and differ",
+				       c->v[0].origin, c->v[i].origin, (unsigned long long)best->serial);
+	}
+	return 0;
+}
+
+int source_find(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
+		struct err *err)
+{
+	_cleanup_candidates_ struct candidates found = { 0 };
+	const struct strv *from = &req->driver->from;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < from->n; i++) {
+		struct source s = { .req = req, .base = -EBADF };
+
+		s.ops = find_ops(from->v[i], &s.location);
+		if (!s.ops) {
+			struct err why;
+
+			(void)err_set(&why, -E_BAD_CONFIG, "not a source that this program knows");
+			if (rejections_add(rejected, from->v[i], &why) < 0)
+				return err_sys(err, -ENOMEM, "%s", from->v[i]);
+			continue;
+		}
+		r = look_into(&s, i, &found, rejected, err);
+		s.ops->close(&s);
+	}
+	if (r < 0)
+		return r;
+	if (found.n > 1)
+		qsort(found.v, found.n, sizeof(*found.v), best_first);
+	r = check_equivocation(&found, req->driver, err);
+	if (r < 0)
+		return r;
+	*ret = found;
+	found = (struct candidates){ 0 };
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source.h - where bundles come from. A source specification ("cache:", "usr:") becomes a list
+ * of places with one bundle each; every one is opened, its header verified and judged, and the
+ * best that fits is handed out first.
+ *
+ * The best: the pinned digest, then the highest serial, then the order in From=. All local
+ * sources are looked at, headers only.
+ */
+#ifndef MODULUS_SOURCE_H
+#define MODULUS_SOURCE_H
+
+#include "bundle.h"
+#include "config.h"
+#include "kernel.h"
+
+/* A place that was looked at and not used. */
+struct rejection {
+	char *origin;
+	struct err why;
+};
+
+struct rejections {
+	struct rejection *v;
+	size_t n;
+};
+
+int rejections_add(struct rejections *r, const char *origin, const struct err *why) _must_check_;
+void rejections_free(struct rejections *r);
+#define _cleanup_rejections_ _cleanup_(rejections_free)
+/*
+ * The one failure that says most: for the report when nothing could be used. Fills *ret and
+ * returns its code; -E_NO_BUNDLE when there were no places at all.
+ */
+int rejections_verdict(const struct rejections *r, const struct driver *d, struct err *ret);
+
+/* A bundle that fits: header verified, payload not read yet. */
+struct candidate {
+	struct bundle *bundle; /* NULL once taken */
+	const char *source;    /* "cache", "usr"; static */
+	char *origin;          /* "usr:/usr/lib/modulus/bundles/REL/x.tar.zst" */
+	unsigned int order;    /* place in From= */
+};
+
+struct candidates {
+	struct candidate *v;
+	size_t n;
+};
+
+void candidates_free(struct candidates *c);
+#define _cleanup_candidates_ _cleanup_(candidates_free)
+
+struct source_request {
+	const struct host *host;
+	const struct cmdline *cmdline;
+	const struct kernel *kernel;
+	const struct keyring *keys;
+	const struct driver *driver;
+	enum bundle_kind kind;
+};
+
+/*
+ * All fitting bundles for the driver, best first, and why the others do not fit. An empty list
+ * is no error. -E_EQUIVOCATION: two different bundles with one serial are the best; -ENOMEM.
+ */
+int source_find(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
+		struct err *err) _must_check_;
+
+/*
+ * A kind of source. A source yields readers one after another; what they hold is not its
+ * business. `place` directories hold bundles as <release>/x.tar.zst and any/x.tar.zst.
+ */
+struct source;
+
+struct source_ops {
+	const char *scheme; /* "usr" of "usr:..." */
+	/* Finds the place. -ENOENT: nothing there, which is no failure. -E_XXX with err. */
+	int (*open)(struct source *s, struct err *err);
+	/* 1: *ret_reader and *ret_origin are filled; 0: no more; negative: this place failed, go on. */
+	int (*next)(struct source *s, struct reader **ret_reader, char **ret_origin, struct err *err);
+	void (*close)(struct source *s);
+};
+
+struct source {
+	const struct source_ops *ops;
+	const struct source_request *req;
+	const char *location; /* what follows the scheme */
+	/* a directory of bundles, for the sources that are one: see source_dir_* */
+	int base;
+	char *base_path;
+	struct strv names; /* "REL/x.tar.zst", in order */
+	size_t at;
+};
+
+extern const struct source_ops source_cache, source_usr;
+
+/* Lists the bundles of s->base into s->names; prefix narrows the file names (may be ""). */
+int source_dir_list(struct source *s, const char *prefix) _must_check_;
+/* source_ops.next and .close for a listed directory. */
+int source_dir_next(struct source *s, struct reader **ret_reader, char **ret_origin, struct err *err);
+void source_dir_close(struct source *s);
+
+#endif

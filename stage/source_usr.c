@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * source_usr.c - bundles that the OS image ships: /usr/lib/modulus/bundles.
+ *
+ * Where /usr is, in this order:
+ *  1. as the OS mounted it: <root>/usr, or /sysusr/usr (systemd-fstab-generator(8), mount.usr=);
+ *  2. what the kernel command line names: mount.usr=, usr=, or the verity mapping;
+ *  3. the one partition on the root's own disk that is a /usr by its GPT type
+ *     (UAPI group, Discoverable Partitions Specification; Flatcar's type with a USR- label), or,
+ *     failing that, by the label "usr". Two of them: refused, we never guess between A and B.
+ *
+ * In cases 2 and 3 the file system is mounted read-only on no path at all: the mount exists as
+ * long as our descriptors do, and power loss leaves nothing. Only the initramfs looks for
+ * partitions; on a running host /usr is mounted.
+ */
+#include <blkid/blkid.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <strings.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "source.h"
+
+#define BUNDLES "lib/modulus/bundles"
+
+/* Discoverable Partitions Specification, "Partition Type UUIDs", the /usr rows. */
+static const struct {
+	const char *machine, *type;
+} dps_usr[] = {
+	{ "x86_64", "8484680c-9521-48c6-9c11-b0720656f69e" },
+	{ "aarch64", "b0e01050-ee5f-4390-949a-9101b17104e9" },
+	{ "riscv64", "beaec34b-8442-439b-a40b-984381ed097d" },
+	{ "ppc64le", "15bb03af-77e7-4d4a-b12b-c0d084f7491c" },
+	{ "s390x", "8a4f5770-50aa-4ed3-874a-99b710db6fea" },
+};
+
+/* "flatcar-rootfs": both /usr slots and nothing else (flatcar/scripts, disk_layout.json). */
+#define FLATCAR_USR "5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6"
+
+/*
+ * File systems that we let the kernel parse, and the option that keeps each from replaying its
+ * log: a read-only look must not write (kernel Documentation/filesystems).
+ */
+static const struct {
+	const char *type, *key, *value;
+} file_systems[] = {
+	{ "erofs", NULL, NULL },	    { "squashfs", NULL, NULL },
+	{ "ext4", "noload", NULL },	    { "xfs", "norecovery", NULL },
+	{ "btrfs", "rescue", "nologreplay" },
+};
+
+/* --- 1. mounted by the OS --- */
+
+static int use_dir(struct source *s, int usr_fd, const char *shown, struct err *err)
+{
+	int r;
+
+	s->base = openat(usr_fd, BUNDLES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->base < 0)
+		return errno == ENOENT ? -ENOENT : err_sys(err, -errno, "%s/%s", shown, BUNDLES);
+	s->base_path = str_printf("%s/%s", shown, BUNDLES);
+	r = s->base_path ? source_dir_list(s, "") : -ENOMEM;
+	return r < 0 ? err_sys(err, r, "%s", shown) : 0;
+}
+
+/* os-release(5): every vendor tree has /usr/lib/os-release; without it this is not the OS's /usr. */
+static bool is_os_usr(int usr_fd)
+{
+	return faccessat(usr_fd, "lib/os-release", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* --- 2. and 3. a block device --- */
+
+static int mount_usr(const char *device, int *ret_fd, struct err *err)
+{
+	_cleanup_close_ int fs = -EBADF, mnt = -EBADF;
+	const char *type = NULL;
+	size_t i, len;
+	blkid_probe p;
+	int r;
+
+	p = blkid_new_probe_from_filename(device);
+	if (!p)
+		return err_sys(err, -errno, "usr: %s", device);
+	blkid_probe_enable_superblocks(p, 1);
+	blkid_probe_set_superblocks_flags(p, BLKID_SUBLKS_TYPE);
+	r = blkid_do_safeprobe(p);
+	if (r == 0)
+		r = blkid_probe_lookup_value(p, "TYPE", &type, &len);
+	for (i = 0; r == 0 && i < ARRAY_SIZE(file_systems); i++)
+		if (streq(type, file_systems[i].type))
+			break;
+	blkid_free_probe(p);
+	if (r != 0 || i == ARRAY_SIZE(file_systems))
+		return err_set(err, -E_NO_BUNDLE, "usr: %s holds no file system that a /usr may have", device);
+	fs = fsopen(file_systems[i].type, FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return err_sys(err, -errno, "usr: %s: file system %s", device, file_systems[i].type);
+	r = fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0);
+	if (r == 0)
+		r = fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0);
+	if (r == 0 && file_systems[i].key)
+		r = fsconfig(fs, file_systems[i].value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, file_systems[i].key,
+			     file_systems[i].value, 0);
+	if (r == 0)
+		r = fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	if (r == 0)
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC,
+			      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (r < 0 || mnt < 0)
+		return err_sys(err, -errno, "usr: mounting %s", device);
+	*ret_fd = TAKE_FD(mnt);
+	return 0;
+}
+
+/* "PARTUUID=...", "/dev/vda3" -> device path. Caller frees. */
+static char *resolve_spec(const char *spec)
+{
+	return blkid_evaluate_spec(spec, NULL);
+}
+
+/* What the command line says. 0 and *ret_device; -ENOENT: it says nothing. */
+static int from_cmdline(const struct cmdline *c, char **ret_device, struct err *err)
+{
+	static const char *const keys[] = { "mount.usr", "usr" };
+	static const char mapping[] = "/dev/mapper/usr";
+	bool verity = cmdline_get(c, "usrhash") || cmdline_get(c, "verity.usrhash");
+
+	if (verity) { /* the raw partition below a verity mapping is not what the OS trusts */
+		if (access(mapping, F_OK) < 0)
+			return err_set(err, -E_NO_BUNDLE, "usr: %s, which usrhash= asks for, is not there", mapping);
+		*ret_device = strdup(mapping);
+		return *ret_device ? 0 : err_sys(err, -ENOMEM, "usr");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *spec = cmdline_get(c, keys[i]);
+
+		if (!spec)
+			continue;
+		*ret_device = resolve_spec(spec);
+		if (!*ret_device)
+			return err_set(err, -E_NO_BUNDLE, "usr: no device is %s=%s", keys[i], spec);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* The block device that holds the target root, from mountinfo: btrfs has no st_dev of its own. */
+static int root_device(const struct host *h, dev_t *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	char *save = NULL;
+	bool found = false;
+	size_t len;
+	int r;
+
+	r = host_live_read(h, "/proc/self/mountinfo", 1u << 20, &text, &len);
+	if (r < 0)
+		return r;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char point[PATH_MAX], source[PATH_MAX];
+		unsigned int major_no, minor_no;
+		const char *dash = strstr(line, " - ");
+		struct stat st;
+
+		/* proc(5): id parent major:minor root mountpoint options... - type source ... */
+		if (!dash || sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_no, &minor_no, point) != 3 ||
+		    !streq(point, h->root_path) || sscanf(dash, " - %*s %4095s", source) != 1)
+			continue;
+		*ret = makedev(major_no, minor_no);
+		if (major_no == 0 && stat(source, &st) == 0 && S_ISBLK(st.st_mode))
+			*ret = st.st_rdev;
+		found = true; /* the last one is on top */
+	}
+	return found && major(*ret) != 0 ? 0 : -ENOENT;
+}
+
+/* Which of the three sets a partition belongs to: 0 best, -1 none. */
+static int partition_rank(blkid_partition p, const char *machine)
+{
+	const char *type = blkid_partition_get_type_string(p), *label = blkid_partition_get_name(p);
+
+	for (size_t i = 0; type && i < ARRAY_SIZE(dps_usr); i++)
+		if (streq(dps_usr[i].machine, machine) && strcasecmp(dps_usr[i].type, type) == 0)
+			return 0;
+	if (type && strcasecmp(type, FLATCAR_USR) == 0 && label && str_prefix(label, "USR-", NULL))
+		return 1;
+	if (label && strcasecmp(label, "usr") == 0)
+		return 2;
+	return -1;
+}
+
+static int scan_disk(blkid_probe p, const char *disk, const char *machine, char **ret_device, struct err *err)
+{
+	blkid_partlist list = blkid_probe_get_partitions(p);
+	bool digit = disk[0] && strchr("0123456789", disk[strlen(disk) - 1]);
+	int n = list ? blkid_partlist_numof_partitions(list) : 0;
+
+	for (int rank = 0; rank < 3; rank++) {
+		_cleanup_free_ char *found = NULL;
+
+		for (int i = 0; i < n; i++) {
+			blkid_partition part = blkid_partlist_get_partition(list, i);
+			_cleanup_free_ char *device = NULL;
+
+			if (!part || partition_rank(part, machine) != rank)
+				continue;
+			device = str_printf("/dev/%s%s%d", disk, digit ? "p" : "", blkid_partition_get_partno(part));
+			if (!device)
+				return err_sys(err, -ENOMEM, "usr");
+			if (found)
+				return err_set(err, -E_AMBIGUOUS, "usr: %s and %s could both be /usr; name one with mount.usr=",
+					       found, device);
+			found = TAKE_PTR(device);
+		}
+		if (found) {
+			*ret_device = TAKE_PTR(found);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int from_disk(const struct source_request *req, char **ret_device, struct err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	char disk[64];
+	blkid_probe p;
+	dev_t root, whole;
+	int r;
+
+	if (root_device(req->host, &root) < 0 || blkid_devno_to_wholedisk(root, disk, sizeof(disk), &whole) < 0)
+		return -ENOENT;
+	path = str_printf("/dev/%s", disk);
+	if (!path)
+		return err_sys(err, -ENOMEM, "usr");
+	p = blkid_new_probe_from_filename(path);
+	if (!p)
+		return err_sys(err, -errno, "usr: %s", path);
+	blkid_probe_enable_partitions(p, 1);
+	blkid_probe_set_partitions_flags(p, BLKID_PARTS_ENTRY_DETAILS);
+	r = scan_disk(p, disk, req->kernel->machine, ret_device, err);
+	blkid_free_probe(p);
+	return r;
+}
+
+/* --- the source --- */
+
+static int usr_open(struct source *s, struct err *err)
+{
+	const struct host *h = s->req->host;
+	_cleanup_close_ int usr = -EBADF, sysusr = -EBADF;
+	_cleanup_free_ char *device = NULL, *shown = NULL;
+	_cleanup_close_ int mounted = -EBADF;
+	int r;
+
+	usr = host_root_open(h, "/usr", O_RDONLY | O_DIRECTORY);
+	if (usr >= 0) {
+		r = use_dir(s, usr, "/usr", err);
+		if (r != -ENOENT || is_os_usr(usr))
+			return r;
+	}
+	if (streq(h->root_path, "/") || !streq(h->live_path, "/"))
+		return -ENOENT;
+	sysusr = host_live_open(h, "/sysusr/usr", O_RDONLY | O_DIRECTORY);
+	if (sysusr >= 0) {
+		r = use_dir(s, sysusr, "/sysusr/usr", err);
+		if (r != -ENOENT || is_os_usr(sysusr))
+			return r;
+	}
+	r = from_cmdline(s->req->cmdline, &device, err);
+	if (r == -ENOENT)
+		r = from_disk(s->req, &device, err);
+	if (r < 0)
+		return r;
+	r = mount_usr(device, &mounted, err);
+	if (r < 0)
+		return r;
+	shown = str_printf("%s:/usr", device);
+	return shown ? use_dir(s, mounted, shown, err) : err_sys(err, -ENOMEM, "usr");
+}
+
+const struct source_ops source_usr = {
+	.scheme = "usr", .open = usr_open, .next = source_dir_next, .close = source_dir_close
+};

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * status.c - reads what boot and finish reported and prints it. Changes nothing.
+ */
+#include "status.h"
+
+#include "log.h"
+#include "report.h"
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static void print_list(const char *label, const json_t *list, const char *member)
+{
+	json_t *j;
+	size_t i;
+
+	if (json_array_size(list) == 0)
+		return;
+	printf("  %-9s", label);
+	json_array_foreach(list, i, j)
+		printf("%s%s", i ? " " : "", member ? text_of(j, member) : json_string_value(j));
+	printf("\n");
+}
+
+static void print_lines(const char *label, const json_t *list)
+{
+	json_t *j;
+	size_t i;
+
+	json_array_foreach(list, i, j)
+		printf("  %-9s%s\n", label, json_string_value(j));
+}
+
+static void print_phases(const json_t *phases, long long total_us)
+{
+	json_t *j;
+	size_t i;
+
+	if (json_array_size(phases) == 0)
+		return;
+	printf("  %-9s%.1f ms", "time", (double)total_us / 1000);
+	json_array_foreach(phases, i, j)
+		printf("%s%s %.1f", i ? ", " : ": ", text_of(j, "name"),
+		       (double)json_integer_value(json_object_get(j, "us")) / 1000);
+	printf("\n");
+}
+
+static void print_driver(const json_t *d)
+{
+	const json_t *rejected = json_object_get(d, "rejected");
+	int code = reason_from_word(text_of(d, "reason"));
+	json_t *j;
+	size_t i;
+
+	printf("%s %s: %s: %s\n", text_of(d, "name"), text_of(d, "version"), text_of(d, "reason"), text_of(d, "text"));
+	if (*text_of(d, "digest")) {
+		printf("  %-9s%s, serial %lld, signed by key %s\n", "bundle", text_of(d, "digest"),
+		       (long long)json_integer_value(json_object_get(d, "serial")), text_of(d, "key_id"));
+		if (*text_of(d, "cached"))
+			printf("  %-9s%s\n", "cached", text_of(d, "cached"));
+	}
+	print_list("devices", json_object_get(d, "devices"), NULL);
+	print_list("modules", json_object_get(d, "modules"), "name");
+	print_list("nodes", json_object_get(d, "nodes"), NULL);
+	print_phases(json_object_get(d, "phases"), (long long)json_integer_value(json_object_get(d, "us")));
+	json_array_foreach(rejected, i, j)
+		printf("  %-9s%s: %s: %s\n", "refused", text_of(j, "origin"), text_of(j, "reason"), text_of(j, "text"));
+	print_lines("warning", json_object_get(d, "warnings"));
+	print_lines("kernel", json_object_get(d, "kernel_log"));
+	if (reason_exit(code) != EXIT_DONE)
+		printf("  %-9s%s\n", "to do", reason_advice(code));
+}
+
+static int exit_code(const json_t *drivers)
+{
+	json_t *d;
+	size_t i;
+
+	json_array_foreach(drivers, i, d) {
+		enum exit_code e = reason_exit(reason_from_word(text_of(d, "reason")));
+
+		if (e != EXIT_DONE)
+			return e;
+	}
+	return EXIT_DONE;
+}
+
+int status_run(const struct host *h, bool json)
+{
+	const json_t *kernel, *finish;
+	json_t *status, *d;
+	size_t i;
+	int r;
+
+	r = status_read(h, &status);
+	if (r == -ENOENT) {
+		log_error("%s/%s: modulus boot has not run since this machine started", STATUS_DIR, STATUS_NAME);
+		return EXIT_SYSTEM;
+	}
+	if (r < 0) {
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+		return EXIT_SYSTEM;
+	}
+	if (json) {
+		json_dumpf(status, stdout, JSON_INDENT(1));
+		printf("\n");
+	} else {
+		kernel = json_object_get(status, "kernel");
+		finish = json_object_get(status, "finish");
+		printf("kernel %s %s, in the %s at %.3f s%s\n", text_of(kernel, "release"), text_of(kernel, "machine"),
+		       text_of(status, "stage"), (double)json_integer_value(json_object_get(status, "started_us")) / 1e6,
+		       json_is_object(finish) ? ", finished in the real root" : "");
+		print_lines("warning", json_object_get(status, "warnings"));
+		json_array_foreach(json_object_get(status, "drivers"), i, d)
+			print_driver(d);
+		if (json_array_size(json_object_get(status, "drivers")) == 0)
+			printf("no driver is configured\n");
+	}
+	r = exit_code(json_object_get(status, "drivers"));
+	json_decref(status);
+	return r;
+}
