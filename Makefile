@@ -209,9 +209,9 @@ build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready Makefile
 	$(Q)rm -f $@ && cd build/kmod && rm -f *.o && $(CC) $(KMOD_DEFS) $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) \
 		-ffile-prefix-map=$(CURDIR)/build/kmod=kmod -ffunction-sections -fdata-sections -w -I. \
 		-c libkmod/*.c shared/*.c && \
-	$(CC) -r -nostdlib -o all.o *.o && \
-	$(OBJCOPY) --wildcard --keep-global-symbol='kmod_*' all.o && \
-	$(AR) rcsD ../libkmod.a all.o
+	$(CC) -r -nostdlib -o ../libkmod.o *.o && cd .. && \
+	$(OBJCOPY) --wildcard --keep-global-symbol='kmod_*' libkmod.o && \
+	$(AR) rcsD libkmod.a libkmod.o && rm libkmod.o
 
 # --- the programs ----------------------------------------------------------------------------------
 
