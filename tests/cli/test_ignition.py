@@ -246,6 +246,23 @@ def test_example_driver_asks_for_local_sources_only(driver):
     assert values(driver, "From") == ["cache:", "usr:"]
 
 
+def test_modulus_understands_the_example_drivers_without_a_warning(tmp_path):
+    etc, live = tmp_path / "root/etc/modulus", tmp_path / "live"
+    shutil.copytree(SNIPPETS / "drivers", etc)
+    for file, content in {
+            "proc/cmdline": "quiet", "proc/sys/kernel/osrelease": "6.1.0-example", "proc/sys/kernel/tainted": "0",
+            "run/empty": "", "dev/empty": "",
+            "sys/bus/pci/devices/0000:00:02.0/modalias": "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00"}.items():
+        (live / file).parent.mkdir(parents=True, exist_ok=True)
+        (live / file).write_text(content + "\n")
+    done = subprocess.run([TREE / "build/modulus", "boot", "--root", tmp_path / "root", "--live-root", live],
+                          capture_output=True, text=True)
+    report = json.loads((live / "run/modulus/status.json").read_text())
+    assert {d["name"]: (d["version"], d["reason"]) for d in report["drivers"]} == {
+        "nvidia": ("535.261.03", "no-bundle"), "virtio-gpu": ("1", "no-device")}
+    assert ".conf" not in done.stderr + str(report["warnings"] + [d["warnings"] for d in report["drivers"]])
+
+
 def test_unit_is_sound_and_bounded():
     unit = (SNIPPETS / "units/modulus-finish.service").read_text()
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", SNIPPETS / "units/modulus-finish.service"],
