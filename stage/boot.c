@@ -206,13 +206,13 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
  */
 static int keep_own_copy(const struct host *h)
 {
-	_cleanup_close_ int self = host_live_open(h, "/proc/self/exe", O_RDONLY), dir = -EBADF, out = -EBADF;
+	_cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), dir = -EBADF, out = -EBADF;
 	struct stat st, have;
 	off_t at = 0;
 	int r;
 
 	if (self < 0)
-		return self;
+		return -errno;
 	r = host_live_mkdir(h, OWN_COPY_DIR, &dir);
 	if (r < 0)
 		return r;
@@ -223,9 +223,12 @@ static int keep_own_copy(const struct host *h)
 	out = openat(dir, ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0755);
 	if (out < 0)
 		return -errno;
-	while (at < st.st_size)
-		if (sendfile(out, self, &at, (size_t)(st.st_size - at)) <= 0)
-			return errno ? -errno : -EIO;
+	while (at < st.st_size) {
+		ssize_t n = sendfile(out, self, &at, (size_t)(st.st_size - at));
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+	}
 	close_fdp(&out);
 	return renameat(dir, ".new", dir, OWN_COPY_NAME) < 0 ? -errno : 0;
 }

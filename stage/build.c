@@ -377,6 +377,8 @@ int build_bundle(const struct build_request *req, struct strv *warnings, struct 
 
 	r = modlist_collect(req, &b.modules, err);
 	if (r == 0)
+		r = modlist_check_symbols(req, &b.modules, warnings, err);
+	if (r == 0)
 		r = modlist_order(&b.modules, req->load.n ? &req->load : &req->from_kernel, err);
 	if (r == 0)
 		r = make_manifest(&b, warnings);

@@ -16,6 +16,7 @@ struct build_request {
 	const char *kernel_dir;   /* the directory that is lib/modules/<release> */
 	const char *kernel_image; /* NULL: looked for near kernel_dir */
 	const char *build_id;     /* NULL: from the image */
+	const char *symvers;      /* Module.symvers; NULL: looked for near kernel_dir */
 	const char *modules_dir;  /* *.ko, *.ko.xz, ... in this directory; or NULL */
 	struct strv from_kernel;  /* in-tree modules by name, when modules_dir is NULL */
 	bool with_deps;           /* ... and all they depend on */

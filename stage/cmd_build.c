@@ -23,6 +23,8 @@ static const char build_usage[] =
 	"  --kernel-dir DIR    its module directory (default /lib/modules/REL)\n"
 	"  --kernel-image FILE its image, for the build-id (default: vmlinuz in or near --kernel-dir)\n"
 	"  --build-id HEX      the build-id itself\n"
+	"  --symvers FILE      the kernel's Module.symvers, against which every imported symbol is\n"
+	"                      checked (default: near --kernel-dir)\n"
 	"  --modules DIR       take *.ko, *.ko.xz, *.ko.zst, *.ko.gz from DIR\n"
 	"  --from-kernel       take modules of the installed kernel, each named by --module NAME\n"
 	"  --with-deps         and all modules that they depend on\n"
@@ -57,6 +59,7 @@ enum option_id {
 	OPT_KERNEL_DIR,
 	OPT_KERNEL_IMAGE,
 	OPT_BUILD_ID,
+	OPT_SYMVERS,
 	OPT_MODULES,
 	OPT_FROM_KERNEL,
 	OPT_MODULE,
@@ -79,6 +82,7 @@ static const struct option build_options[] = {
 	{ "kernel-dir", required_argument, NULL, OPT_KERNEL_DIR },
 	{ "kernel-image", required_argument, NULL, OPT_KERNEL_IMAGE },
 	{ "build-id", required_argument, NULL, OPT_BUILD_ID },
+	{ "symvers", required_argument, NULL, OPT_SYMVERS },
 	{ "modules", required_argument, NULL, OPT_MODULES },
 	{ "from-kernel", no_argument, NULL, OPT_FROM_KERNEL },
 	{ "module", required_argument, NULL, OPT_MODULE },
@@ -153,6 +157,9 @@ static int take_option(struct build_words *w, int c)
 		return 0;
 	case OPT_BUILD_ID:
 		q->build_id = optarg;
+		return 0;
+	case OPT_SYMVERS:
+		q->symvers = optarg;
 		return 0;
 	case OPT_MODULES:
 		q->modules_dir = optarg;

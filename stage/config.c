@@ -339,7 +339,8 @@ static int add_driver(const struct host *h, const char *dir, const char *file, c
 		return err_set(&d->error, -E_BAD_CONFIG, "%s: a driver's name has a-z, 0-9, - and _ only", d->path),
 		       0;
 	r = read_config_file(h, d->path, &text, &len, &d->error);
-	if (r == 0)
+	d->masked = r == 0 && len == 0;
+	if (r == 0 && !d->masked)
 		r = config_parse_driver(d->path, text, len, d, &c->warnings, &d->error);
 	if (r == -ENOENT)
 		(void)err_set(&d->error, -E_BAD_CONFIG, "%s: a dangling link", d->path);
@@ -403,6 +404,19 @@ static int read_global(const struct host *h, struct driver *defaults, struct con
 	return 0;
 }
 
+static void drop_masked(struct config *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_drivers; i++) {
+		if (c->drivers[i].masked)
+			driver_free(&c->drivers[i]);
+		else
+			c->drivers[n++] = c->drivers[i];
+	}
+	c->n_drivers = n;
+}
+
 /* Module names of rd.driver.blacklist=, modprobe.blacklist=, module_blacklist=. */
 static int read_blacklist(const struct cmdline *cmdline, struct strv *ret)
 {
@@ -460,6 +474,7 @@ int config_read(const struct host *h, const struct cmdline *cmdline, struct conf
 		}
 	}
 	driver_free(&defaults);
+	drop_masked(&c);
 	if (r == -ENOMEM || read_blacklist(cmdline, &c.blacklist) < 0)
 		return err_sys(err, -ENOMEM, "configuration");
 	for (size_t i = 0; i < c.n_drivers; i++) {

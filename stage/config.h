@@ -3,7 +3,8 @@
  * config.h - what the operator wrote: one INI file for each driver, defaults for all of them in
  * modulus.conf, and the kernel command line. modulus.conf(5) is the manual of this file.
  *
- * A driver file that cannot be used makes *that driver* bad-config; the others go on. A key or
+ * An empty file in /etc masks the one of the same name in /usr/lib, as elsewhere in systemd's
+ * world. A driver file that cannot be used makes *that driver* bad-config; the others go on. A key or
  * section that we do not know is a warning with file and line.
  */
 #ifndef MODULUS_CONFIG_H
@@ -22,6 +23,7 @@ struct driver {
 	uint64_t min_serial;
 	char *digest;      /* 64 hex digits, NULL when not pinned */
 	uint64_t budget_us;
+	bool masked;       /* an empty file: config_read() drops it */
 	struct err error;  /* code != 0: this driver cannot be used, and why */
 };
 

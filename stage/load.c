@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "child.h"
+#include "kernelsyms.h"
 #include "kmsg.h"
 #include "modfile.h"
 
@@ -400,6 +401,38 @@ static int load_name(struct loader *l, const char *name, unsigned int depth)
 	return mod ? load_from_bundle(l, mod, depth) : load_from_tree(l, name);
 }
 
+/*
+ * No build-id settles whether the bundle is for this very build: then every symbol version that
+ * can be compared must agree, before anything is inserted.
+ */
+static int check_symbols(struct loader *l)
+{
+	const struct module_set *set = l->req->set;
+	_cleanup_symbols_ struct symbols known = { 0 };
+	_cleanup_strv_ struct strv depends = { 0 };
+	int r = open_tree_ctx(l);
+
+	for (size_t i = 0; r == 0 && i < set->n; i++) {
+		_cleanup_(unmap) struct mapped m = { 0 };
+
+		r = map_module(&set->v[i], &m, l->err);
+		if (r == 0)
+			r = strv_add_words(&depends, modfile_info_first(&m.file, "depends"), ",");
+	}
+	if (r == 0)
+		r = kernelsyms_collect(l->kmod, &depends, &known);
+	if (r == -ENOMEM)
+		return err_sys(l->err, r, "symbol versions");
+	for (size_t i = 0; r == 0 && i < set->n; i++) {
+		_cleanup_(unmap) struct mapped m = { 0 };
+
+		r = map_module(&set->v[i], &m, l->err);
+		if (r == 0)
+			r = symbols_check(&known, &m.file, set->v[i].name, false, NULL, NULL, l->err);
+	}
+	return r;
+}
+
 int load_driver(const struct load_request *req, struct driver_report *report, struct err *err)
 {
 	const struct strv *names = req->driver->load.n ? &req->driver->load : &req->manifest->load;
@@ -408,6 +441,8 @@ int load_driver(const struct load_request *req, struct driver_report *report, st
 
 	for (size_t i = 0; r == 0 && i < req->set->n; i++)
 		r = check_module(req, &req->set->v[i], err);
+	if (r == 0 && !(req->manifest->kernel.build_id && req->kernel->build_id[0]))
+		r = check_symbols(&l);
 	for (size_t i = 0; r == 0 && i < names->n; i++)
 		r = load_name(&l, names->v[i], 0);
 	kmod_unref(l.kmod);

@@ -60,12 +60,20 @@ static bool find_section(const uint8_t *bytes, size_t len, const Elf64_Ehdr *eh,
 	return false;
 }
 
+/* Without a last string that does not end inside the section. */
+static size_t whole_strings(const char *text, size_t len)
+{
+	while (len > 0 && text[len - 1] != '\0')
+		len--;
+	return len;
+}
+
 int modfile_parse(const void *data, size_t len, struct modfile *ret)
 {
 	const size_t marker = strlen(SIGNATURE_MARKER);
 	const uint8_t *bytes = data;
 	struct modfile m = { 0 };
-	Elf64_Shdr modinfo;
+	Elf64_Shdr modinfo, section;
 	Elf64_Ehdr eh;
 
 	if (len < sizeof(eh))
@@ -82,9 +90,15 @@ int modfile_parse(const void *data, size_t len, struct modfile *ret)
 		return -ENOEXEC;
 	m.modinfo = (const char *)bytes + modinfo.sh_offset;
 	m.modinfo_len = modinfo.sh_size;
-	/* the last string must end inside the section */
-	while (m.modinfo_len > 0 && m.modinfo[m.modinfo_len - 1] != '\0')
-		m.modinfo_len--;
+	m.modinfo_len = whole_strings(m.modinfo, m.modinfo_len);
+	if (find_section(bytes, len, &eh, "__versions", &section)) {
+		m.versions = (const char *)bytes + section.sh_offset;
+		m.versions_len = section.sh_size;
+	}
+	if (find_section(bytes, len, &eh, "__ksymtab_strings", &section)) {
+		m.exports = (const char *)bytes + section.sh_offset;
+		m.exports_len = whole_strings(m.exports, section.sh_size);
+	}
 	m.is_signed = len > marker && memcmp(bytes + len - marker, SIGNATURE_MARKER, marker) == 0;
 	*ret = m;
 	return 0;
@@ -110,4 +124,29 @@ const char *modfile_info_first(const struct modfile *m, const char *key)
 	const char *value = modfile_info(m, key, &cursor);
 
 	return value ? value : "";
+}
+
+bool modfile_import(const struct modfile *m, size_t *cursor, char ret_name[MODFILE_SYMBOL_BYTES], uint32_t *ret_crc)
+{
+	uint64_t crc;
+
+	if (m->versions_len - *cursor < sizeof(crc) + MODFILE_SYMBOL_BYTES)
+		return false;
+	memcpy(&crc, m->versions + *cursor, sizeof(crc));
+	memcpy(ret_name, m->versions + *cursor + sizeof(crc), MODFILE_SYMBOL_BYTES);
+	ret_name[MODFILE_SYMBOL_BYTES - 1] = '\0';
+	*ret_crc = (uint32_t)crc;
+	*cursor += sizeof(crc) + MODFILE_SYMBOL_BYTES;
+	return true;
+}
+
+const char *modfile_export(const struct modfile *m, size_t *cursor)
+{
+	const char *name;
+
+	if (*cursor >= m->exports_len)
+		return NULL;
+	name = m->exports + *cursor;
+	*cursor += strlen(name) + 1;
+	return name;
 }

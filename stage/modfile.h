@@ -13,6 +13,10 @@ struct modfile {
 	const char *machine; /* as uname -m says it: "x86_64"; static */
 	const char *modinfo; /* the .modinfo section, NUL-separated "key=value"; borrowed */
 	size_t modinfo_len;
+	const char *versions; /* the __versions section: 64 bytes for each import; borrowed, may be NULL */
+	size_t versions_len;
+	const char *exports; /* the __ksymtab_strings section: NUL-separated; borrowed, may be NULL */
+	size_t exports_len;
 	bool is_signed; /* "~Module signature appended~" at the end (Documentation/admin-guide/module-signing) */
 };
 
@@ -21,6 +25,14 @@ int modfile_parse(const void *bytes, size_t len, struct modfile *ret) _must_chec
 
 /* The next value of a modinfo key; *cursor starts at 0. NULL after the last. Borrowed. */
 const char *modfile_info(const struct modfile *m, const char *key, size_t *cursor);
+
+/* struct modversion_info (include/linux/module.h): an unsigned long, then the name in 56 bytes. */
+#define MODFILE_SYMBOL_BYTES 56
+
+/* The next imported symbol and its CRC; *cursor starts at 0. False after the last. */
+bool modfile_import(const struct modfile *m, size_t *cursor, char ret_name[MODFILE_SYMBOL_BYTES], uint32_t *ret_crc);
+/* The next exported name (namespaces appear as names too); NULL after the last. Borrowed. */
+const char *modfile_export(const struct modfile *m, size_t *cursor);
 
 /* The first value, "" when absent. Borrowed. */
 const char *modfile_info_first(const struct modfile *m, const char *key);

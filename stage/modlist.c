@@ -16,6 +16,7 @@
 #include "config.h"
 #include "decompress.h"
 #include "modfile.h"
+#include "symbols.h"
 
 /* nvidia.ko with DWARF is 185 MB. */
 #define MODULE_MAX_BYTES ((size_t)1 << 30)
@@ -320,5 +321,96 @@ int modlist_order(struct modlist *l, const struct strv *first, struct err *err)
 	}
 	free(l->v);
 	l->v = out;
+	return 0;
+}
+
+/* --- symbols --- */
+
+/* Debian's is 2 MB. */
+#define SYMVERS_MAX_BYTES ((size_t)64 << 20)
+
+static int read_symvers(const char *path, struct symbols *ret, struct err *err)
+{
+	_cleanup_bytes_ uint8_t *text = NULL;
+	size_t len;
+	int r = decompress_file(AT_FDCWD, path, SYMVERS_MAX_BYTES, &text, &len, err);
+
+	if (r < 0)
+		return r;
+	r = symbols_parse_symvers((const char *)text, len, ret);
+	if (r == -EINVAL)
+		return err_set(err, r, "%s: not a Module.symvers", path);
+	if (r < 0)
+		return err_sys(err, r, "%s", path);
+	symbols_sort(ret);
+	return 0;
+}
+
+/* Where kernels keep it: the build tree, Debian's headers package, Fedora beside the modules. */
+static int find_symvers(const struct build_request *req, char **ret)
+{
+	const char *d = req->kernel_dir, *rel = req->release;
+	char *const places[] = {
+		str_printf("%s/build/Module.symvers", d),
+		str_printf("%s/../../../usr/src/linux-headers-%s/Module.symvers", d, rel),
+		str_printf("%s/../../../src/linux-headers-%s/Module.symvers", d, rel),
+		str_printf("%s/symvers.xz", d),
+		str_printf("%s/symvers.gz", d),
+		str_printf("%s/symvers.zst", d),
+	};
+
+	*ret = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (!*ret && places[i] && access(places[i], R_OK) == 0)
+			*ret = places[i];
+		else
+			free(places[i]);
+	}
+	return *ret ? 0 : -ENOENT;
+}
+
+static int collect_exports(const struct modlist *l, struct symbols *ret)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct modfile m;
+		const char *name;
+		size_t cursor = 0;
+
+		if (modfile_parse(l->v[i].bytes, l->v[i].len, &m) < 0)
+			continue; /* add() has seen that it is one */
+		while ((name = modfile_export(&m, &cursor)))
+			if (symbols_add(ret, name, strlen(name), 0) < 0)
+				return -ENOMEM;
+	}
+	symbols_sort(ret);
+	return 0;
+}
+
+int modlist_check_symbols(const struct build_request *req, const struct modlist *l, struct strv *warnings,
+			  struct err *err)
+{
+	_cleanup_symbols_ struct symbols kernel = { 0 }, exports = { 0 };
+	_cleanup_free_ char *found = NULL;
+	int r;
+
+	if (!req->symvers && find_symvers(req, &found) < 0) {
+		r = strv_addf(warnings, "no Module.symvers near %s: whether the kernel exports what the modules import "
+					"was not checked (--symvers)", req->kernel_dir);
+		return r < 0 ? err_sys(err, r, "symbols") : 0;
+	}
+	r = read_symvers(req->symvers ? req->symvers : found, &kernel, err);
+	if (r < 0)
+		return r;
+	r = collect_exports(l, &exports);
+	if (r < 0)
+		return err_sys(err, r, "symbols");
+	for (size_t i = 0; i < l->n; i++) {
+		struct modfile m;
+
+		if (modfile_parse(l->v[i].bytes, l->v[i].len, &m) < 0)
+			continue;
+		if (symbols_check(&kernel, &m, l->v[i].name, true, &exports, NULL, err) < 0)
+			return err->code = -EINVAL;
+	}
 	return 0;
 }

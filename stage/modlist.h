@@ -28,6 +28,12 @@ struct modlist {
 int modlist_collect(const struct build_request *req, struct modlist *ret, struct err *err) _must_check_;
 /* Each module behind those it depends on; `first` (names to load) decides where there is a choice. */
 int modlist_order(struct modlist *l, const struct strv *first, struct err *err) _must_check_;
+/*
+ * Every import of every module against the kernel's Module.symvers and the bundle's own exports.
+ * -EINVAL naming the symbol. Where no Module.symvers is found, a warning says so.
+ */
+int modlist_check_symbols(const struct build_request *req, const struct modlist *l, struct strv *warnings,
+			  struct err *err) _must_check_;
 void modlist_free(struct modlist *l);
 
 #endif

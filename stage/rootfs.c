@@ -64,6 +64,9 @@ bool rootfs_is_hidden(const struct host *h, const char *path)
 	struct mntent m;
 	int fd;
 
+	if (!streq(h->root_path, "/") && str_prefix(path, "/var/", NULL) && !is_mounted(h, "/var") &&
+	    faccessat(h->live_fd, "run/ostree-booted", F_OK, 0) == 0)
+		return true;
 	fd = host_root_open(h, "/etc/fstab", O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return false;

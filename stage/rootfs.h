@@ -27,8 +27,9 @@ int rootfs_writable_begin(const struct host *h, struct rootfs_writable *ret) _mu
 int rootfs_writable_end(struct rootfs_writable *w) _must_check_;
 
 /*
- * True when /etc/fstab of the target says that a directory on the way to path is a mount of its
- * own that is not mounted yet: writing there now would be hidden later.
+ * True when something will be mounted over a directory on the way to path that is not mounted
+ * yet, so that writing there now would be hidden later: a line in /etc/fstab of the target, or
+ * the /var of an ostree host (ostree-prepare-root(1) binds it in the real root).
  */
 bool rootfs_is_hidden(const struct host *h, const char *path);
 
