@@ -6,6 +6,7 @@
 #define MODULUS_BUILD_H
 
 #include "minisignkey.h"
+#include "modsign.h"
 #include "limit.h"
 
 struct build_request {
@@ -23,6 +24,7 @@ struct build_request {
 	const char *firmware_dir; /* its content goes to usr/lib/firmware; or NULL */
 	struct strv load, options, match;
 	const char *strip;        /* program that removes debug sections */
+	const struct modsign_key *module_key; /* gives modules the kernel's signature; or NULL */
 	const struct secret_key *key;
 	const char *output;
 };

@@ -34,6 +34,8 @@ static const char build_usage[] =
 	"  --match GLOB        modalias of a device that this driver is for\n"
 	"  --serial N          which of two bundles is newer (default: SOURCE_DATE_EPOCH, or now)\n"
 	"  --strip PROGRAM     strip(1) for the modules' machine (default $STRIP, or strip)\n"
+	"  --module-key FILE   private key (PEM) for the kernel's own module signature, given to\n"
+	"  --module-cert FILE  modules that have none, with its certificate (PEM or DER)\n"
 	"  --key FILE          secret key, minisign's format, not encrypted\n"
 	"  --output FILE       replaced only by a complete, verified bundle\n"
 	"  --help              this text\n";
@@ -70,6 +72,8 @@ enum option_id {
 	OPT_MATCH,
 	OPT_SERIAL,
 	OPT_STRIP,
+	OPT_MODULE_KEY,
+	OPT_MODULE_CERT,
 	OPT_KEY,
 	OPT_OUTPUT,
 };
@@ -93,6 +97,8 @@ static const struct option build_options[] = {
 	{ "match", required_argument, NULL, OPT_MATCH },
 	{ "serial", required_argument, NULL, OPT_SERIAL },
 	{ "strip", required_argument, NULL, OPT_STRIP },
+	{ "module-key", required_argument, NULL, OPT_MODULE_KEY },
+	{ "module-cert", required_argument, NULL, OPT_MODULE_CERT },
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	CMD_COMMON_OPTIONS,
@@ -119,7 +125,7 @@ static int creation_time(uint64_t *ret)
 
 struct build_words {
 	struct build_request req;
-	const char *key;
+	const char *key, *module_key, *module_cert;
 	bool from_kernel, has_serial;
 };
 
@@ -187,6 +193,12 @@ static int take_option(struct build_words *w, int c)
 	case OPT_STRIP:
 		q->strip = optarg;
 		return 0;
+	case OPT_MODULE_KEY:
+		w->module_key = optarg;
+		return 0;
+	case OPT_MODULE_CERT:
+		w->module_cert = optarg;
+		return 0;
 	case OPT_KEY:
 		w->key = optarg;
 		return 0;
@@ -216,6 +228,8 @@ static const char *what_is_missing(const struct build_words *w)
 		return "--from-kernel needs --module NAME";
 	if (!w->from_kernel && (q->from_kernel.n || q->with_deps))
 		return "--module and --with-deps belong to --from-kernel";
+	if ((w->module_key != NULL) != (w->module_cert != NULL))
+		return "--module-key and --module-cert belong together";
 	return NULL;
 }
 
@@ -223,6 +237,7 @@ int cmd_build(int argc, char **argv)
 {
 	_cleanup_(build_words_free) struct build_words w = { .req = { .flavor = "", .strip = getenv("STRIP") } };
 	_cleanup_secret_key_ struct secret_key key = { 0 };
+	_cleanup_(modsign_freep) struct modsign_key *module_key = NULL;
 	_cleanup_strv_ struct strv warnings = { 0 };
 	_cleanup_free_ char *default_dir = NULL;
 	struct build_request *q = &w.req;
@@ -259,6 +274,12 @@ int cmd_build(int argc, char **argv)
 	if (r < 0)
 		return failed(&err);
 	q->key = &key;
+	if (w.module_key) {
+		r = modsign_load(w.module_key, w.module_cert, &module_key, &err);
+		if (r < 0)
+			return failed(&err);
+		q->module_key = module_key;
+	}
 	r = build_bundle(q, &warnings, &err);
 	for (size_t i = 0; i < warnings.n; i++)
 		log_warning("%s", warnings.v[i]);

@@ -2,7 +2,7 @@
 /*
  * modlist.c - from a directory of modules, or from an installed kernel's own tree. Debug
  * sections are removed by strip(1), except where a module carries the kernel's signature, which
- * strip would cut off.
+ * strip would cut off; with --module-key the others get a signature after they were stripped.
  */
 #include "modlist.h"
 
@@ -145,6 +145,13 @@ static int add(const struct build_request *req, struct modlist *l, int dirfd, co
 			return err_prefix(err, "%s", path);
 		if (modfile_parse(bytes, len, &m) < 0)
 			return err_set(err, -EINVAL, "%s: %s left no kernel module", path, req->strip);
+		if (req->module_key) {
+			r = modsign_append(req->module_key, &bytes, &len, err);
+			if (r < 0)
+				return err_prefix(err, "%s", path);
+			if (modfile_parse(bytes, len, &m) < 0) /* the same module; the bytes have moved */
+				return err_set(err, -EINVAL, "%s: signing left no kernel module", path);
+		}
 	}
 	r = check_kind(req, l, &m, path, err);
 	if (r < 0)
