@@ -3,7 +3,7 @@
  * cmd_build.c - options of the commands that make bundles: build, sign, keygen. Not in the
  * program that goes into an initramfs.
  */
-#include <sys/utsname.h>
+#include <termios.h>
 #include <time.h>
 
 #include "build.h"
@@ -36,14 +36,16 @@ static const char build_usage[] =
 	"  --strip PROGRAM     strip(1) for the modules' machine (default $STRIP, or strip)\n"
 	"  --module-key FILE   private key (PEM) for the kernel's own module signature, given to\n"
 	"  --module-cert FILE  modules that have none, with its certificate (PEM or DER)\n"
-	"  --key FILE          secret key, minisign's format, not encrypted\n"
+	"  --key FILE          secret key, minisign's format; the password of an encrypted one is asked\n"
+	"                      on the terminal, or read from standard input\n"
 	"  --output FILE       replaced only by a complete, verified bundle\n"
 	"  --help              this text\n";
 
 static const char sign_usage[] =
 	"usage: modulus sign --key FILE [--add] BUNDLE\n\n"
 	"Signs a bundle again. Its digest and payload stay as they are.\n\n"
-	"  --key FILE  secret key, minisign's format, not encrypted\n"
+	"  --key FILE  secret key, minisign's format; the password of an encrypted one is asked on the\n"
+	"              terminal, or read from standard input\n"
 	"  --add       keep the signatures by other keys (for changing keys)\n"
 	"  --help      this text\n";
 
@@ -109,6 +111,32 @@ static int failed(const struct err *err)
 {
 	log_error("%s", err->text);
 	return reason_exit(err->code) == EXIT_DONE ? EXIT_SYSTEM : reason_exit(err->code);
+}
+
+/* secret_key_password_fn: from the terminal without echo, or a line of standard input. */
+static int ask_password(const char *path, char *buf, size_t size)
+{
+	bool terminal = isatty(STDIN_FILENO);
+	struct termios before, quiet;
+	bool got;
+
+	if (terminal) {
+		fprintf(stderr, "Password for %s: ", path);
+		if (tcgetattr(STDIN_FILENO, &before) < 0)
+			return -errno;
+		quiet = before;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	}
+	got = fgets(buf, (int)size, stdin) != NULL;
+	if (terminal) {
+		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+		fputc('\n', stderr);
+	}
+	if (!got)
+		return -ENODATA;
+	buf[strcspn(buf, "\n")] = '\0';
+	return 0;
 }
 
 /* The time that goes into the bundle: reproducible-builds.org, SOURCE_DATE_EPOCH. */
@@ -270,7 +298,7 @@ int cmd_build(int argc, char **argv)
 	default_dir = str_printf("/lib/modules/%s", q->release);
 	if (!q->kernel_dir)
 		q->kernel_dir = default_dir;
-	r = secret_key_load(w.key, &key, &err);
+	r = secret_key_load(w.key, ask_password, &key, &err);
 	if (r < 0)
 		return failed(&err);
 	q->key = &key;
@@ -316,7 +344,7 @@ int cmd_sign(int argc, char **argv)
 		return cmd_usage(argv[0], "--key is missing");
 	if (argc - optind != 1)
 		return cmd_usage(argv[0], "takes one bundle");
-	r = secret_key_load(key_path, &key, &err);
+	r = secret_key_load(key_path, ask_password, &key, &err);
 	if (r == 0)
 		r = build_sign(argv[optind], &key, add, &err);
 	return r < 0 ? failed(&err) : EXIT_DONE;

@@ -4,6 +4,8 @@
  */
 #include "minisignkey.h"
 
+#include <blake2.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -15,7 +17,8 @@
 /*
  * minisign.h, SeckeyStruct: signature algorithm, kdf algorithm, checksum algorithm, kdf salt,
  * opslimit, memlimit, then key id, secret key (seed and public key) and a checksum, which is
- * zero where the key is not encrypted.
+ * zero where the key is not encrypted. An encrypted key has the last four XORed with the stream
+ * that scrypt makes of password and salt; the checksum, a 32-byte BLAKE2b, tells a wrong password.
  */
 struct blob {
 	uint8_t sig_alg[2], kdf_alg[2], chk_alg[2];
@@ -98,7 +101,57 @@ int secret_key_save(const struct secret_key *k, const char *secret_path, const c
 	return r;
 }
 
-int secret_key_load(const char *path, struct secret_key *ret, struct err *err)
+/* minisign's default asks for 1 GiB; more is not its doing. */
+#define SCRYPT_MAX_BYTES (2ull << 30)
+
+/* libsodium's limits -> scrypt's N, r, p (crypto_pwhash_scryptsalsa208sha256.c, pickparams). */
+static void scrypt_parameters(uint64_t ops, uint64_t mem, uint64_t *ret_n, uint64_t *ret_p)
+{
+	const uint64_t r = 8;
+	uint64_t max_n, n = 2;
+
+	if (ops < 32768)
+		ops = 32768;
+	max_n = ops < mem / 32 ? ops / (r * 4) : mem / (r * 128);
+	while (n <= max_n / 2 && n < (uint64_t)1 << 62)
+		n *= 2;
+	*ret_n = n;
+	*ret_p = ops < mem / 32 ? 1 : MIN(ops / 4 / n, (uint64_t)0x3fffffff) / r;
+}
+
+static int decrypt(struct blob *b, const char *path, secret_key_password_fn ask, struct err *err)
+{
+	const size_t len = sizeof(*b) - offsetof(struct blob, id);
+	uint8_t stream[sizeof(struct blob)], *secret = b->id, chk[32];
+	uint64_t ops, mem, n, p;
+	char password[1024];
+	blake2b_state h;
+	int r;
+
+	r = ask(path, password, sizeof(password));
+	if (r < 0)
+		return err_sys(err, r, "%s: password", path);
+	memcpy(&ops, b->kdf_opslimit, sizeof(ops));
+	memcpy(&mem, b->kdf_memlimit, sizeof(mem));
+	scrypt_parameters(le64toh(ops), le64toh(mem), &n, &p);
+	r = EVP_PBE_scrypt(password, strlen(password), b->kdf_salt, sizeof(b->kdf_salt), n, 8, p, SCRYPT_MAX_BYTES,
+			   stream, len);
+	OPENSSL_cleanse(password, sizeof(password));
+	if (r != 1)
+		return err_set(err, -EINVAL, "%s: scrypt with these parameters needs too much memory", path);
+	for (size_t i = 0; i < len; i++)
+		secret[i] ^= stream[i];
+	OPENSSL_cleanse(stream, sizeof(stream));
+	blake2b_init(&h, sizeof(chk));
+	blake2b_update(&h, b->sig_alg, sizeof(b->sig_alg));
+	blake2b_update(&h, b->id, len - sizeof(b->chk));
+	blake2b_final(&h, chk, sizeof(chk));
+	if (memcmp(chk, b->chk, sizeof(chk)) != 0)
+		return err_set(err, -EACCES, "%s: wrong password", path);
+	return 0;
+}
+
+int secret_key_load(const char *path, secret_key_password_fn ask, struct secret_key *ret, struct err *err)
 {
 	_cleanup_secret_key_ struct secret_key k = { 0 };
 	_cleanup_free_ char *text = NULL;
@@ -119,13 +172,18 @@ int secret_key_load(const char *path, struct secret_key *ret, struct err *err)
 		return err_set(err, -EINVAL, "%s: not a minisign secret key", path);
 	}
 	OPENSSL_cleanse(text, len);
+	if (memcmp(b.kdf_alg, "Sc", 2) == 0)
+		r = decrypt(&b, path, ask, err);
+	else if (memcmp(b.kdf_alg, "\0\0", 2) != 0)
+		r = err_set(err, -EINVAL, "%s: encrypted in a way that is not scrypt", path);
+	if (r < 0) {
+		OPENSSL_cleanse(&b, sizeof(b));
+		return r;
+	}
 	memcpy(k.id, b.id, sizeof(k.id));
 	memcpy(k.seed, b.seed, sizeof(k.seed));
 	memcpy(stored, b.public, sizeof(stored));
-	r = memcmp(b.kdf_alg, "\0\0", 2) == 0 ? 0 : -EINVAL;
 	OPENSSL_cleanse(&b, sizeof(b));
-	if (r < 0)
-		return err_set(err, r, "%s: the key is encrypted; `minisign -C -W` writes it without a password", path);
 	if (derive_public(&k) < 0 || memcmp(stored, k.public, sizeof(stored)) != 0)
 		return err_set(err, -EINVAL, "%s: damaged: its public half does not belong to it", path);
 	*ret = k;
