@@ -99,6 +99,7 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 		store_abandon(copy);
 		return r;
 	}
+	rep->flavor = strdup(m->flavor);
 	rep->source = strdup(c->source);
 	rep->origin = strdup(c->origin);
 	rep->digest = strdup(m->digest);
@@ -259,23 +260,42 @@ static void log_driver(const struct driver_report *rep, const struct kernel *k)
 			  reason_word(rep->rejected.v[i].why.code), rep->rejected.v[i].why.text);
 }
 
-/* The keys are read when the first driver needs them, so that a machine without devices does not. */
-static int need_keys(struct boot *b, struct keyring *ring, struct report *report, struct err *err)
+/*
+ * Two rings: everybody's keys, and the vendor's alone for TrustOnly=usr. Each is read when the
+ * first driver needs it, so that a machine without devices reads none.
+ */
+struct rings {
+	struct keyring ring[2];
+	bool loaded[2];
+};
+
+static void rings_free(struct rings *r)
 {
+	keyring_free(&r->ring[0]);
+	keyring_free(&r->ring[1]);
+}
+
+static int choose_keys(struct boot *b, const struct driver *d, struct rings *rings, struct report *report,
+		       struct err *err)
+{
+	struct keyring *ring = &rings->ring[d->trust_usr];
 	int r;
 
-	if (b->keys)
-		return 0;
-	r = keyring_load(b->host, ring, err);
-	if (r < 0)
-		return r;
+	if (!rings->loaded[d->trust_usr]) {
+		r = keyring_load(b->host, d->trust_usr, ring, err);
+		if (r == 0 && strv_copy(&report->warnings, &ring->warnings) < 0)
+			r = err_sys(err, -ENOMEM, "keys");
+		if (r < 0)
+			return r;
+		rings->loaded[d->trust_usr] = true;
+	}
 	b->keys = ring;
-	return strv_copy(&report->warnings, &ring->warnings);
+	return 0;
 }
 
 static int run_drivers(struct boot *b, const struct device_list *devices, struct report *report)
 {
-	_cleanup_keyring_ struct keyring ring = { 0 };
+	_cleanup_(rings_free) struct rings rings = { 0 };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->config->n_drivers; i++) {
@@ -290,7 +310,7 @@ static int run_drivers(struct boot *b, const struct device_list *devices, struct
 			rep->result = d->error;
 		else if (!boot_wants(d, devices))
 			(void)err_set(&rep->result, -E_NO_DEVICE, "no device matches Match=");
-		else if (need_keys(b, &ring, report, &rep->result) == 0)
+		else if (choose_keys(b, d, &rings, report, &rep->result) == 0)
 			r = boot_driver(b, d, devices, rep);
 		log_driver(rep, b->kernel);
 	}

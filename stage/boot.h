@@ -14,7 +14,7 @@ struct boot {
 	const struct cmdline *cmdline;
 	const struct config *config;
 	const struct kernel *kernel;
-	const struct keyring *keys; /* NULL until the first driver needs them */
+	const struct keyring *keys; /* those that the driver at hand accepts */
 };
 
 /*
@@ -41,5 +41,11 @@ int boot_run(const struct host *h);
  * security labels that nothing in the initramfs could give. The exit code.
  */
 int finish_run(const struct host *h);
+
+/*
+ * `modulus bless`: run after boot-complete.target; remembers what this boot loaded as good. The
+ * exit code.
+ */
+int bless_run(const struct host *h);
 
 #endif

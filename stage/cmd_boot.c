@@ -25,6 +25,14 @@ static const char finish_usage[] =
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"
 	"  --help      this text\n";
 
+static const char bless_usage[] =
+	"usage: modulus bless [--root DIR]\n\n"
+	"Remembers that what this boot loaded is good: from now on an older bundle of the same\n"
+	"driver version is refused for this kernel. Run by modulus-bless.service after\n"
+	"boot-complete.target.\n\n"
+	"  --root DIR  where /var is (default /)\n"
+	"  --help      this text\n";
+
 static const char status_usage[] =
 	"usage: modulus status [--json]\n\n"
 	"Says for each driver what happened at this boot, why, and what to do.\n\n"
@@ -99,6 +107,11 @@ int cmd_boot(int argc, char **argv)
 int cmd_finish(int argc, char **argv)
 {
 	return run(argc, argv, finish_usage, finish_run);
+}
+
+int cmd_bless(int argc, char **argv)
+{
+	return run(argc, argv, bless_usage, bless_run);
 }
 
 int cmd_status(int argc, char **argv)

@@ -65,7 +65,7 @@ int config_parse_duration(const char *s, uint64_t *ret_us)
 
 /* --- one key --- */
 
-enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION };
+enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_TRUST };
 
 static const struct key {
 	const char *section, *name;
@@ -80,6 +80,7 @@ static const struct key {
 	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES },
 	{ "Trust", "MinSerial", KEY_U64, offsetof(struct driver, min_serial), 0 },
 	{ "Trust", "Digest", KEY_DIGEST, offsetof(struct driver, digest), 0 },
+	{ "Trust", "TrustOnly", KEY_TRUST, offsetof(struct driver, trust_usr), 0 },
 	{ "Policy", "Budget", KEY_DURATION, offsetof(struct driver, budget_us), 0 },
 };
 
@@ -126,6 +127,11 @@ static int set_key(const struct key *k, const char *value, bool first, struct dr
 		if (hex_decode(hex, digest, sizeof(digest)) < 0)
 			return -EINVAL;
 		return set_string(field, hex);
+	case KEY_TRUST:
+		if (!streq(value, "usr"))
+			return -EINVAL;
+		*(bool *)field = true;
+		return 0;
 	case KEY_DURATION:
 		r = config_parse_duration(value, field);
 		return r == 0 && *(uint64_t *)field == 0 ? -EINVAL : r;
@@ -275,7 +281,8 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 {
 	int r = 0;
 
-	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us };
+	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
+				.trust_usr = from->trust_usr };
 	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0)
 		r = -ENOMEM;
 	return r;
@@ -386,8 +393,14 @@ static int read_dir(const struct host *h, const char *dir, const struct driver *
 	return r == -ENOMEM ? err_sys(err, r, "%s", dir) : r;
 }
 
+/*
+ * The first modulus.conf counts, /etc before /usr/lib. One thing is not for /etc to lift: a
+ * vendor whose file in /usr says TrustOnly=usr means whoever can write /etc.
+ */
 static int read_global(const struct host *h, struct driver *defaults, struct config *c, struct err *err)
 {
+	bool found = false;
+
 	for (size_t i = 0; i < ARRAY_SIZE(config_dirs); i++) {
 		_cleanup_free_ char *path = str_printf("%s/%s", config_dirs[i], CONFIG_GLOBAL);
 		_cleanup_free_ char *text = NULL;
@@ -399,7 +412,22 @@ static int read_global(const struct host *h, struct driver *defaults, struct con
 		r = read_config_file(h, path, &text, &len, err);
 		if (r == -ENOENT)
 			continue;
-		return r < 0 ? r : parse_file(path, text, len, defaults, &c->warnings, err);
+		if (r < 0)
+			return r;
+		if (found) {
+			struct driver vendor = { 0 };
+			struct strv ignored = { 0 };
+
+			r = parse_file(path, text, len, &vendor, &ignored, err);
+			defaults->trust_usr = defaults->trust_usr || vendor.trust_usr;
+			driver_free(&vendor);
+			strv_free(&ignored);
+		} else {
+			r = parse_file(path, text, len, defaults, &c->warnings, err);
+		}
+		if (r < 0)
+			return r;
+		found = true;
 	}
 	return 0;
 }

@@ -20,6 +20,7 @@ struct driver {
 	struct strv load;  /* module names; empty: the manifest's */
 	struct strv options; /* "MODULE KEY=VALUE ..."; after the manifest's */
 	struct strv from;  /* source specifications in order */
+	bool trust_usr;    /* keys from /usr and the initramfs only */
 	uint64_t min_serial;
 	char *digest;      /* 64 hex digits, NULL when not pinned */
 	uint64_t budget_us;

@@ -35,7 +35,7 @@ enum exit_code {
 	X(WRONG_KERNEL, "wrong-kernel", EXIT_NO_BUNDLE,                                                       \
 	  "bundles were found, none made for this kernel build; build one for it")                            \
 	X(STALE, "stale", EXIT_NO_BUNDLE,                                                                     \
-	  "the bundle's serial is below MinSerial=, or its digest is not the pinned one")                     \
+	  "the bundle is older than MinSerial= or than what was in use, or not the one that Digest= pins")                     \
 	X(UNTRUSTED, "untrusted", EXIT_UNTRUSTED,                                                             \
 	  "no signature by a key in /etc/modulus/keys or /usr/lib/modulus/keys; add the key or sign again")   \
 	X(CORRUPT, "corrupt", EXIT_UNTRUSTED,                                                                 \

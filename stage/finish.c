@@ -75,8 +75,6 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 		r = config_read(h, &cmdline, &config, err);
 	if (r == 0)
 		r = kernel_running(h, &report.kernel, err);
-	if (r == 0)
-		r = keyring_load(h, &ring, err);
 	if (r == 0 && boot_plan(h, &config, &devices, false) < 0)
 		r = err_sys(err, -ENOMEM, "devices");
 	json_array_foreach(drivers, i, entry) {
@@ -86,6 +84,10 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 
 		if (r < 0 || !d || d->error.code < 0 || config.off || !is_late(entry) || !boot_wants(d, &devices))
 			continue;
+		keyring_free(&ring);
+		r = keyring_load(h, d->trust_usr, &ring, err);
+		if (r < 0)
+			return r;
 		rep = report_add_driver(&report, d);
 		if (!rep || boot_driver(&b, d, &devices, rep) < 0)
 			return err_sys(err, -ENOMEM, "%s", d->name);

@@ -38,6 +38,8 @@
 /* A minisign public key file is about 120 bytes. */
 #define LIMIT_KEY_FILE_BYTES 4096u
 #define LIMIT_KEYS 64u
+/* A thousand revoked key ids with comments. */
+#define LIMIT_REVOKED_BYTES (64u << 10)
 
 /* --- configuration --- */
 #define LIMIT_CONFIG_BYTES (64u << 10)

@@ -15,6 +15,7 @@ static void driver_report_done(struct driver_report *d)
 {
 	free(d->name);
 	free(d->version);
+	free(d->flavor);
 	free(d->source);
 	free(d->origin);
 	free(d->digest);
@@ -119,6 +120,7 @@ json_t *report_driver_json(const struct driver_report *d)
 
 	json_object_set_new(o, "name", json_string(d->name));
 	json_object_set_new(o, "version", optional(d->version));
+	json_object_set_new(o, "flavor", json_string(d->flavor ? d->flavor : ""));
 	json_object_set_new(o, "reason", json_string(reason_word(d->result.code)));
 	json_object_set_new(o, "text", json_string(d->result.text));
 	json_object_set_new(o, "source", optional(d->source));
@@ -178,6 +180,7 @@ json_t *report_json(const struct host *h, const struct report *r)
 	json_object_set_new(o, "finished_us", json_integer((json_int_t)now_us()));
 	json_object_set_new(o, "cpu_us", json_integer((json_int_t)cpu_us()));
 	json_object_set_new(o, "finish", json_null());
+	json_object_set_new(o, "blessed", json_null());
 	json_object_set_new(o, "warnings", list_json(&r->warnings));
 	for (size_t i = 0; i < r->n_drivers; i++)
 		json_array_append_new(drivers, report_driver_json(&r->drivers[i]));

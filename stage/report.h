@@ -33,7 +33,7 @@ struct phase {
 struct driver_report {
 	char *name, *version;
 	struct err result; /* code 0: loaded */
-	char *source, *origin, *digest, *key_id, *cached;
+	char *flavor, *source, *origin, *digest, *key_id, *cached;
 	uint64_t serial;
 	struct strv devices, nodes, kernel_log, warnings;
 	struct module_report *modules;

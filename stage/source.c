@@ -6,6 +6,7 @@
 #include "source.h"
 
 #include "limit.h"
+#include "serial.h"
 
 static const struct source_ops *const all_sources[] = { &source_cache, &source_usr };
 
@@ -37,8 +38,8 @@ void rejections_free(struct rejections *r)
 /* A bundle that nearly fitted says more than one that was never meant for this machine. */
 static unsigned int telling(int code)
 {
-	static const int order[] = { -E_WRONG_KERNEL, -E_STALE,	 -E_NETWORK, -E_CORRUPT,
-				     -E_UNTRUSTED,    -E_UNSIGNED, -E_AMBIGUOUS };
+	static const int order[] = { -E_WRONG_KERNEL, -E_STALE,	   -E_NETWORK,	 -E_CORRUPT,
+				     -E_UNTRUSTED,    -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
 		if (order[i] == code)
@@ -83,6 +84,7 @@ void candidates_free(struct candidates *c)
 static int judge(const struct source_request *req, const struct manifest *m, struct err *err)
 {
 	const struct driver *d = req->driver;
+	int r;
 
 	if (!streq(m->name, d->name) || m->kind != req->kind)
 		return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(m->kind), m->name);
@@ -93,7 +95,10 @@ static int judge(const struct source_request *req, const struct manifest *m, str
 	if (!d->digest && m->serial < d->min_serial)
 		return err_set(err, -E_STALE, "has serial %llu, MinSerial= wants %llu", (unsigned long long)m->serial,
 			       (unsigned long long)d->min_serial);
-	return m->kind == KIND_MODULES ? kernel_fits(req->kernel, m, err) : 0;
+	r = m->kind == KIND_MODULES ? kernel_fits(req->kernel, m, err) : 0;
+	if (r == 0 && !d->digest) /* a pin is the operator's own choice and wins */
+		r = serial_check(req->host, m, req->kernel->build_id, err);
+	return r;
 }
 
 static int consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,

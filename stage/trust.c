@@ -6,12 +6,16 @@
  */
 #include "trust.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 
 #include "base64.h"
 #include "limit.h"
+
+#define VENDOR_KEYS "/usr/lib/modulus/keys"
+#define REVOKED_NAME "revoked"
 
 /* algorithm, key id, then the payload */
 #define PUBLIC_KEY_BLOB (2 + TRUST_KEY_ID_BYTES + TRUST_PUBLIC_KEY_BYTES)
@@ -113,6 +117,7 @@ void keyring_free(struct keyring *k)
 	for (size_t i = 0; i < k->n; i++)
 		free(k->keys[i].origin);
 	free(k->keys);
+	strv_free(&k->revoked);
 	strv_free(&k->warnings);
 	*k = (struct keyring){ 0 };
 }
@@ -148,6 +153,38 @@ static int is_key_file(const struct dirent *e)
 	return e->d_name[0] != '.' && str_suffix(e->d_name, ".pub");
 }
 
+/* Ids as minisign prints them. What is neither an id nor a comment is a warning. */
+static int keyring_add_revoked(struct keyring *ring, int dirfd, const char *dir)
+{
+	_cleanup_free_ char *text = NULL;
+	char *save = NULL;
+	size_t len;
+	int r = read_whole_at(dirfd, REVOKED_NAME, LIMIT_REVOKED_BYTES, &text, &len);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	for (char *line = strtok_r(text, "\n", &save); r == 0 && line; line = strtok_r(NULL, "\n", &save)) {
+		char shown[64];
+
+		line += strspn(line, " \t\r");
+		line[strcspn(line, " \t\r;")] = '\0';
+		if (*line == '\0')
+			continue;
+		if (strlen(line) == TRUST_KEY_ID_HEX - 1 &&
+		    strspn(line, "0123456789abcdefABCDEF") == TRUST_KEY_ID_HEX - 1) {
+			for (char *p = line; *p; p++)
+				*p = (char)toupper((unsigned char)*p);
+			r = strv_add(&ring->revoked, line);
+			continue;
+		}
+		escape_text(line, strlen(line), shown, sizeof(shown));
+		r = strv_addf(&ring->warnings, "%s/%s: '%s' is not a key id", dir, REVOKED_NAME, shown);
+	}
+	return r;
+}
+
 static int keyring_add_dir(struct keyring *ring, int dirfd, const char *dir, struct err *err)
 {
 	struct dirent **list = NULL;
@@ -163,26 +200,40 @@ static int keyring_add_dir(struct keyring *ring, int dirfd, const char *dir, str
 		free(list[i]);
 	}
 	free(list);
+	if (r == 0)
+		r = keyring_add_revoked(ring, dirfd, dir);
 	return r < 0 ? err_sys(err, r, "%s", dir) : 0;
 }
 
-int keyring_load(const struct host *h, struct keyring *ret, struct err *err)
+int keyring_load(const struct host *h, bool vendor_only, struct keyring *ret, struct err *err)
 {
-	static const char *const dirs[] = { "/etc/modulus/keys", "/usr/lib/modulus/keys" };
+	const bool initramfs = !streq(h->root_path, "/") && streq(h->live_path, "/");
+	const struct {
+		const char *dir;
+		int fd;
+		bool keys; /* or only what is revoked there */
+	} places[] = {
+		{ "/etc/modulus/keys", host_root_open(h, "/etc/modulus/keys", O_RDONLY | O_DIRECTORY), !vendor_only },
+		{ VENDOR_KEYS, host_root_open(h, VENDOR_KEYS, O_RDONLY | O_DIRECTORY), true },
+		{ VENDOR_KEYS, initramfs ? host_live_open(h, VENDOR_KEYS, O_RDONLY | O_DIRECTORY) : -ENOENT, true },
+	};
 	_cleanup_keyring_ struct keyring ring = { 0 };
+	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		_cleanup_close_ int fd = host_root_open(h, dirs[i], O_RDONLY | O_DIRECTORY);
-		int r;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		int fd = places[i].fd;
 
-		if (fd == -ENOENT)
-			continue;
-		if (fd < 0)
-			return err_sys(err, fd, "%s", dirs[i]);
-		r = keyring_add_dir(&ring, fd, dirs[i], err);
-		if (r < 0)
-			return r;
+		if (r == 0 && fd < 0 && fd != -ENOENT)
+			r = err_sys(err, fd, "%s", places[i].dir);
+		else if (r == 0 && fd >= 0 && places[i].keys)
+			r = keyring_add_dir(&ring, fd, places[i].dir, err);
+		else if (r == 0 && fd >= 0 && keyring_add_revoked(&ring, fd, places[i].dir) < 0)
+			r = err_set(err, -E_UNTRUSTED, "%s/%s cannot be read", places[i].dir, REVOKED_NAME);
+		if (fd >= 0)
+			close(fd);
 	}
+	if (r < 0)
+		return r;
 	*ret = ring;
 	ring = (struct keyring){ 0 };
 	return 0;
@@ -290,7 +341,7 @@ int trust_verify(const struct keyring *ring, uint8_t *bytes, size_t len, const c
 	char ids[LIMIT_SIGNATURES * (TRUST_KEY_ID_HEX + 1)] = "";
 	char id[TRUST_KEY_ID_HEX];
 	struct signature s;
-	bool wrong = false;
+	bool wrong = false, revoked = false;
 	unsigned int n = 0;
 	int r;
 
@@ -301,6 +352,10 @@ int trust_verify(const struct keyring *ring, uint8_t *bytes, size_t len, const c
 			return err_set(err, -E_CORRUPT, "more than %u signatures", LIMIT_SIGNATURES);
 		trust_key_id_text(s.key_id, id);
 		snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "%s%s", ids[0] ? " " : "", id);
+		if (strv_has(&ring->revoked, id)) {
+			revoked = true;
+			continue;
+		}
 		if (!key)
 			continue;
 		r = check_signature(key, &s, bytes, len);
@@ -320,6 +375,8 @@ int trust_verify(const struct keyring *ring, uint8_t *bytes, size_t len, const c
 		return err_set(err, -E_UNTRUSTED, "not signed");
 	if (ring->n == 0)
 		return err_set(err, -E_UNTRUSTED, "signed by %s, and no public key is installed", ids);
+	if (revoked && !wrong)
+		return err_set(err, -E_UNTRUSTED, "signed by revoked key %s", ids);
 	if (wrong)
 		return err_set(err, -E_UNTRUSTED, "the signature by key %s does not hold: the manifest was changed",
 			       ids);

@@ -26,12 +26,18 @@ struct public_key {
 struct keyring {
 	struct public_key *keys;
 	size_t n;
+	struct strv revoked;  /* key ids that are never accepted, 16 upper-case hex digits each */
 	struct strv warnings; /* files that hold no usable key */
 };
 
-/* All *.pub in /etc/modulus/keys and /usr/lib/modulus/keys below the root. An empty ring is no error. */
-int keyring_load(const struct host *h, struct keyring *ret, struct err *err) _must_check_;
-/* All *.pub in one directory (for verify --keys). -errno when it cannot be read. */
+/*
+ * All *.pub in /etc/modulus/keys and /usr/lib/modulus/keys below the root, and in the initramfs'
+ * own /usr/lib/modulus/keys; vendor_only: without /etc. A file "revoked" in any of these, and
+ * always the one in /etc, holds ids of keys (one a line, ';' comments) that are not accepted
+ * although their files are there. An empty ring is no error.
+ */
+int keyring_load(const struct host *h, bool vendor_only, struct keyring *ret, struct err *err) _must_check_;
+/* All *.pub (and "revoked") in one directory, for verify --keys. -errno when it cannot be read. */
 int keyring_load_dir(const char *dir, struct keyring *ret, struct err *err) _must_check_;
 void keyring_free(struct keyring *k);
 #define _cleanup_keyring_ _cleanup_(keyring_free)

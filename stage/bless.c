@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * bless.c - after boot-complete.target: what this boot loaded is good. In: status.json. Out: the
+ * serials that were in use, remembered; the mark in status.json. Power loss: an older mark stays.
+ */
+#include "boot.h"
+#include "log.h"
+#include "serial.h"
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static int bless_driver(const struct host *h, const json_t *kernel, const json_t *d, struct err *err)
+{
+	const struct serial_mark mark = {
+		.name = text_of(d, "name"),
+		.kind = manifest_kind_word(KIND_MODULES),
+		.flavor = text_of(d, "flavor"),
+		.version = text_of(d, "version"),
+		.release = text_of(kernel, "release"),
+		.build_id = text_of(kernel, "build_id"),
+		.digest = text_of(d, "digest"),
+		.serial = (uint64_t)json_integer_value(json_object_get(d, "serial")),
+	};
+
+	if (!streq(text_of(d, "reason"), reason_word(0)) || !*mark.digest)
+		return 0;
+	return serial_remember(h, &mark, err);
+}
+
+int bless_run(const struct host *h)
+{
+	json_t *status, *d;
+	struct err err;
+	size_t i;
+	int r;
+
+	r = status_read(h, &status);
+	if (r < 0) {
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME,
+			  r == -ENOENT ? "modulus boot has not run since this machine started" : strerror(-r));
+		return EXIT_SYSTEM;
+	}
+	json_array_foreach(json_object_get(status, "drivers"), i, d) {
+		int q = bless_driver(h, json_object_get(status, "kernel"), d, &err);
+
+		if (q < 0) {
+			log_error("%s: %s", text_of(d, "name"), err.text);
+			r = q;
+		}
+	}
+	if (r == 0) {
+		json_object_set_new(status, "blessed", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
+		r = status_write(h, status);
+		if (r < 0)
+			log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+	}
+	json_decref(status);
+	return r < 0 ? EXIT_SYSTEM : EXIT_DONE;
+}
