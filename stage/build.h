@@ -18,8 +18,10 @@ struct build_request {
 	const char *kernel_image; /* NULL: looked for near kernel_dir */
 	const char *build_id;     /* NULL: from the image */
 	const char *symvers;      /* Module.symvers; NULL: looked for near kernel_dir */
-	const char *modules_dir;  /* *.ko, *.ko.xz, ... in this directory; or NULL */
-	struct strv from_kernel;  /* in-tree modules by name, when modules_dir is NULL */
+	const char *modules_dir;  /* a place that modsource.c reads; or NULL */
+	const char *source_dir;   /* kbuild source to compile; or NULL */
+	const char *kernel_build; /* for that: the kernel's build tree; NULL: kernel_dir/build */
+	struct strv from_kernel;  /* in-tree modules by name, when neither is given */
 	bool with_deps;           /* ... and all they depend on */
 	const char *firmware_dir; /* its content goes to usr/lib/firmware; or NULL */
 	struct strv load, options, match;

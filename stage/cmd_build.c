@@ -12,7 +12,7 @@
 
 static const char build_usage[] =
 	"usage: modulus build --name N --version V --kernel REL [--kernel-dir DIR]\n"
-	"                     (--modules DIR | --from-kernel --module NAME... [--with-deps])\n"
+	"                     (--modules PLACE | --source DIR | --from-kernel --module NAME... [--with-deps])\n"
 	"                     --key FILE --output FILE [OPTION]...\n\n"
 	"Makes a signed bundle. Debug sections are stripped from modules that carry no kernel\n"
 	"signature. The same input, key and SOURCE_DATE_EPOCH give the same bytes.\n\n"
@@ -25,7 +25,10 @@ static const char build_usage[] =
 	"  --build-id HEX      the build-id itself\n"
 	"  --symvers FILE      the kernel's Module.symvers, against which every imported symbol is\n"
 	"                      checked (default: near --kernel-dir)\n"
-	"  --modules DIR       take *.ko, *.ko.xz, *.ko.zst, *.ko.gz from DIR\n"
+	"  --modules PLACE     take *.ko, *.ko.xz, *.ko.zst, *.ko.gz from a directory, an OCI image\n"
+	"                      layout, a Debian package or a tar; of a tree with lib/modules, only REL\n"
+	"  --source DIR        compile the kbuild module in DIR for the kernel (in a copy) and take that\n"
+	"  --kernel-build DIR  for that: the kernel's build tree (default: build in --kernel-dir)\n"
 	"  --from-kernel       take modules of the installed kernel, each named by --module NAME\n"
 	"  --with-deps         and all modules that they depend on\n"
 	"  --firmware DIR      files for the kernel's firmware loader\n"
@@ -65,6 +68,8 @@ enum option_id {
 	OPT_BUILD_ID,
 	OPT_SYMVERS,
 	OPT_MODULES,
+	OPT_SOURCE,
+	OPT_KERNEL_BUILD,
 	OPT_FROM_KERNEL,
 	OPT_MODULE,
 	OPT_WITH_DEPS,
@@ -90,6 +95,8 @@ static const struct option build_options[] = {
 	{ "build-id", required_argument, NULL, OPT_BUILD_ID },
 	{ "symvers", required_argument, NULL, OPT_SYMVERS },
 	{ "modules", required_argument, NULL, OPT_MODULES },
+	{ "source", required_argument, NULL, OPT_SOURCE },
+	{ "kernel-build", required_argument, NULL, OPT_KERNEL_BUILD },
 	{ "from-kernel", no_argument, NULL, OPT_FROM_KERNEL },
 	{ "module", required_argument, NULL, OPT_MODULE },
 	{ "with-deps", no_argument, NULL, OPT_WITH_DEPS },
@@ -198,6 +205,12 @@ static int take_option(struct build_words *w, int c)
 	case OPT_MODULES:
 		q->modules_dir = optarg;
 		return 0;
+	case OPT_SOURCE:
+		q->source_dir = optarg;
+		return 0;
+	case OPT_KERNEL_BUILD:
+		q->kernel_build = optarg;
+		return 0;
 	case OPT_FROM_KERNEL:
 		w->from_kernel = true;
 		return 0;
@@ -250,8 +263,10 @@ static const char *what_is_missing(const struct build_words *w)
 		return "--key is missing";
 	if (!q->output)
 		return "--output is missing";
-	if ((q->modules_dir != NULL) == w->from_kernel)
-		return "one of --modules DIR and --from-kernel is needed";
+	if ((q->modules_dir != NULL) + (q->source_dir != NULL) + w->from_kernel != 1)
+		return "one of --modules PLACE, --source DIR and --from-kernel is needed";
+	if (q->kernel_build && !q->source_dir)
+		return "--kernel-build belongs to --source";
 	if (w->from_kernel && q->from_kernel.n == 0)
 		return "--from-kernel needs --module NAME";
 	if (!w->from_kernel && (q->from_kernel.n || q->with_deps))

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * modlist.c - from a directory of modules, or from an installed kernel's own tree. Debug
+ * modlist.c - from a place with modules (modsource.c), or from an installed kernel's own tree. Debug
  * sections are removed by strip(1), except where a module carries the kernel's signature, which
  * strip would cut off; with --module-key the others get a signature after they were stripped.
  */
 #include "modlist.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <libkmod.h>
 #include <spawn.h>
@@ -15,20 +14,23 @@
 
 #include "config.h"
 #include "decompress.h"
+#include "kbuild.h"
 #include "modfile.h"
+#include "modsource.h"
 #include "symbols.h"
 
-/* nvidia.ko with DWARF is 185 MB. */
-#define MODULE_MAX_BYTES ((size_t)1 << 30)
+static void built_module_done(struct built_module *m)
+{
+	free(m->name);
+	free(m->file);
+	free(m->bytes);
+	strv_free(&m->depends);
+}
 
 void modlist_free(struct modlist *l)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		free(l->v[i].name);
-		free(l->v[i].file);
-		free(l->v[i].bytes);
-		strv_free(&l->v[i].depends);
-	}
+	for (size_t i = 0; i < l->n; i++)
+		built_module_done(&l->v[i]);
 	free(l->v);
 	free(l->vermagic);
 	*l = (struct modlist){ 0 };
@@ -113,105 +115,85 @@ static int check_kind(const struct build_request *req, struct modlist *l, const 
 	return 0;
 }
 
-/* "nvidia-drm.ko.xz" -> "nvidia-drm.ko"; NULL: not a module's file name. */
-static char *plain_name(const char *path)
+/* Without debug sections, and with the kernel's signature if we have a key for that. */
+static int prepare_unsigned(const struct build_request *req, const char *path, uint8_t **bytes, size_t *len,
+			    struct err *err)
 {
-	static const char *const suffixes[] = { ".ko", ".ko.xz", ".ko.zst", ".ko.gz" };
-	const char *base = strrchr(path, '/');
+	int r = strip_debug(req->strip, bytes, len, err);
 
-	base = base ? base + 1 : path;
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
-		if (str_suffix(base, suffixes[i]))
-			return strndup(base, strlen(base) - strlen(suffixes[i]) + strlen(".ko"));
-	return NULL;
+	if (r == 0 && req->module_key)
+		r = modsign_append(req->module_key, bytes, len, err);
+	return r < 0 ? err_prefix(err, "%s", path) : 0;
 }
 
-static int add(const struct build_request *req, struct modlist *l, int dirfd, const char *path, struct err *err)
+/* Owns bytes. */
+static int add(const struct build_request *req, struct modlist *l, const char *path, uint8_t *taken, size_t len,
+	       struct err *err)
 {
-	_cleanup_bytes_ uint8_t *bytes = NULL;
-	struct built_module *v, *b;
+	_cleanup_bytes_ uint8_t *bytes = taken;
+	struct built_module b = { 0 }, *v;
 	struct modfile m;
-	size_t len;
 	int r;
 
-	r = decompress_file(dirfd, path, MODULE_MAX_BYTES, &bytes, &len, err);
-	if (r < 0)
-		return r;
 	if (modfile_parse(bytes, len, &m) < 0)
 		return err_set(err, -EINVAL, "%s is not a kernel module", path);
 	if (!m.is_signed) {
-		r = strip_debug(req->strip, &bytes, &len, err);
+		r = prepare_unsigned(req, path, &bytes, &len, err);
 		if (r < 0)
-			return err_prefix(err, "%s", path);
+			return r;
 		if (modfile_parse(bytes, len, &m) < 0)
 			return err_set(err, -EINVAL, "%s: %s left no kernel module", path, req->strip);
-		if (req->module_key) {
-			r = modsign_append(req->module_key, &bytes, &len, err);
-			if (r < 0)
-				return err_prefix(err, "%s", path);
-			if (modfile_parse(bytes, len, &m) < 0) /* the same module; the bytes have moved */
-				return err_set(err, -EINVAL, "%s: signing left no kernel module", path);
-		}
 	}
 	r = check_kind(req, l, &m, path, err);
 	if (r < 0)
 		return r;
+	b.file = modsource_plain_name(path);
+	b.name = b.file ? strndup(b.file, strlen(b.file) - strlen(".ko")) : NULL;
 	v = reallocarray(l->v, l->n + 1, sizeof(*v));
-	if (!v)
+	if (v)
+		l->v = v;
+	if (!b.name || !v || strv_add_words(&b.depends, modfile_info_first(&m, "depends"), ",") < 0) {
+		built_module_done(&b);
 		return err_sys(err, -ENOMEM, "%s", path);
-	l->v = v;
-	b = &v[l->n++];
-	*b = (struct built_module){ .file = plain_name(path), .len = len };
-	b->name = b->file ? strndup(b->file, strlen(b->file) - strlen(".ko")) : NULL;
-	if (!b->name || strv_add_words(&b->depends, modfile_info_first(&m, "depends"), ",") < 0)
-		return err_sys(err, -ENOMEM, "%s", path);
-	for (char *p = b->name; *p; p++)
+	}
+	for (char *p = b.name; *p; p++)
 		if (*p == '-')
 			*p = '_';
-	b->bytes = TAKE_PTR(bytes);
-	l->n--; /* not a member yet, so that find() sees the others only */
-	if (find(l, b->name)) {
-		l->n++;
-		return err_set(err, -EINVAL, "%s: module %s is there twice", path, b->name);
+	if (find(l, b.name)) {
+		r = err_set(err, -EINVAL, "%s: module %s is there twice", path, b.name);
+		built_module_done(&b);
+		return r;
 	}
-	l->n++;
+	b.bytes = TAKE_PTR(bytes);
+	b.len = len;
+	l->v[l->n++] = b;
 	return 0;
 }
 
-/* --- a directory --- */
+/* --- a place --- */
 
-static int is_module_file(const struct dirent *e)
+struct collecting {
+	const struct build_request *req;
+	struct modlist *list;
+};
+
+static int collect_one(void *ctx, const char *path, uint8_t *bytes, size_t len, struct err *err)
 {
-	char *name = plain_name(e->d_name);
-	int is = name && e->d_name[0] != '.';
+	const struct collecting *c = ctx;
 
-	free(name);
-	return is;
-}
-
-static int collect_dir(const struct build_request *req, struct modlist *l, struct err *err)
-{
-	_cleanup_close_ int fd = open(req->modules_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent **list = NULL;
-	int n, r = 0;
-
-	if (fd < 0)
-		return err_sys(err, -errno, "%s", req->modules_dir);
-	n = scandirat(fd, ".", &list, is_module_file, alphasort);
-	if (n < 0)
-		return err_sys(err, -errno, "%s", req->modules_dir);
-	for (int i = 0; i < n; i++) {
-		if (r == 0)
-			r = add(req, l, fd, list[i]->d_name, err);
-		free(list[i]);
-	}
-	free(list);
-	if (r == 0 && n == 0)
-		return err_set(err, -EINVAL, "%s holds no kernel module (*.ko)", req->modules_dir);
-	return r;
+	return add(c->req, c->list, path, bytes, len, err);
 }
 
 /* --- an installed kernel --- */
+
+static int add_path(const struct build_request *req, struct modlist *l, const char *path, struct err *err)
+{
+	uint8_t *bytes;
+	size_t len;
+	int r = decompress_file(AT_FDCWD, path, MODULE_MAX_BYTES, &bytes, &len, err);
+
+	return r < 0 ? r : add(req, l, path, bytes, len, err);
+}
 
 static int add_tree_module(const struct build_request *req, struct modlist *l, struct kmod_module *mod, bool named,
 			   struct err *err)
@@ -223,7 +205,7 @@ static int add_tree_module(const struct build_request *req, struct modlist *l, s
 	if (!path && named)
 		return err_set(err, -EINVAL, "%s is built into kernel %s: there is nothing to bundle", name,
 			       req->release);
-	return path ? add(req, l, AT_FDCWD, path, err) : 0;
+	return path ? add_path(req, l, path, err) : 0;
 }
 
 static int add_named(const struct build_request *req, struct kmod_ctx *ctx, struct modlist *l, const char *name,
@@ -271,11 +253,36 @@ static int collect_tree(const struct build_request *req, struct modlist *l, stru
 	return r;
 }
 
+static int collect_place(const struct build_request *req, const char *place, struct modlist *l, struct err *err)
+{
+	struct collecting c = { .req = req, .list = l };
+
+	return modsource_read(place, req->release, collect_one, &c, err);
+}
+
+static int collect_source(const struct build_request *req, struct modlist *l, struct err *err)
+{
+	_cleanup_free_ char *near = str_printf("%s/build", req->kernel_dir);
+	_cleanup_(kbuild_removep) char *copy = NULL;
+	int r;
+
+	if (!near)
+		return err_sys(err, -ENOMEM, "%s", req->source_dir);
+	r = kbuild_compile(req->source_dir, req->kernel_build ? req->kernel_build : near, &copy, err);
+	return r < 0 ? r : collect_place(req, copy, l, err);
+}
+
 int modlist_collect(const struct build_request *req, struct modlist *ret, struct err *err)
 {
 	struct modlist l = { 0 };
-	int r = req->modules_dir ? collect_dir(req, &l, err) : collect_tree(req, &l, err);
+	int r;
 
+	if (req->modules_dir)
+		r = collect_place(req, req->modules_dir, &l, err);
+	else if (req->source_dir)
+		r = collect_source(req, &l, err);
+	else
+		r = collect_tree(req, &l, err);
 	if (r < 0) {
 		modlist_free(&l);
 		return r;
