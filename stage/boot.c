@@ -9,7 +9,6 @@
 #include "boot.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
@@ -70,6 +69,12 @@ int boot_plan(const struct host *h, const struct config *c, struct device_list *
 
 /* --- one driver --- */
 
+/* May another bundle be tried after this failure? Not once modules may have been inserted. */
+static bool is_bundles_fault(int code)
+{
+	return code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED || code == -EIO;
+}
+
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
 static int use_candidate(const struct boot *b, const struct driver *d, struct candidate *c, uint64_t until_us,
 			 bool replace, struct driver_report *rep, struct err *err)
@@ -99,14 +104,10 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 		store_abandon(copy);
 		return r;
 	}
-	rep->flavor = strdup(m->flavor);
-	rep->source = strdup(c->source);
-	rep->origin = strdup(c->origin);
-	rep->digest = strdup(m->digest);
-	rep->key_id = strdup(m->key_id);
-	rep->serial = m->serial;
+	if (report_set_bundle(rep, c, m) < 0)
+		r = err_sys(err, -ENOMEM, "%s", d->name);
 	at = now_us();
-	if (set.firmware > 0) {
+	if (r == 0 && set.firmware > 0) {
 		q = firmware_expose(b->host, &other);
 		if (q < 0 && strv_addf(&rep->warnings, "firmware: %s: %s",
 				       other ? "firmware_class.path is set to" : "firmware_class.path",
@@ -117,7 +118,10 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 	if (r == 0)
 		r = load_driver(&load, rep, err);
 	report_phase(rep, "load", now_us() - at);
-	if (copy) {
+	if (is_bundles_fault(r)) { /* not worth keeping, and nothing was inserted */
+		store_abandon(copy);
+		report_clear_bundle(rep);
+	} else if (copy) {
 		at = now_us();
 		q = store_publish(copy, &rep->cached, &why);
 		report_phase(rep, "cache", now_us() - at);
@@ -125,12 +129,6 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 			r = err_sys(err, -ENOMEM, "%s", d->name);
 	}
 	return r;
-}
-
-/* May another bundle be tried after this failure? Not once modules may have been inserted. */
-static bool is_bundles_fault(int code)
-{
-	return code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED || code == -EIO;
 }
 
 static int try_candidates(const struct boot *b, const struct driver *d, struct candidates *found, uint64_t until_us,
@@ -234,16 +232,21 @@ static int keep_own_copy(const struct host *h)
 	return renameat(dir, ".new", dir, OWN_COPY_NAME) < 0 ? -errno : 0;
 }
 
-/* One run at a time; the second waits for the first, which is bounded by its budgets. */
+/*
+ * One run at a time: the second waits for the first, but not for ever. A record lock belongs to
+ * the process alone: a child that hangs in a module's init does not keep it.
+ */
 static int take_lock(const struct host *h)
 {
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
+	uint64_t until = now_us() + LIMIT_LOCK_US;
 
 	if (host_live_mkdir(h, STATUS_DIR, &dir) < 0)
 		return -EBADF;
 	fd = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		(void)flock(fd, LOCK_EX);
+	while (fd >= 0 && fcntl(fd, F_SETLK, &whole) < 0 && now_us() < until)
+		(void)usleep(50000);
 	return TAKE_FD(fd);
 }
 

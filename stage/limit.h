@@ -64,6 +64,9 @@
 /* Kernel messages kept for the report of a failed insert. */
 #define LIMIT_KERNEL_LOG_LINES 20u
 
+/* How long a second run waits for one that is under way, before it goes on beside it. */
+#define LIMIT_LOCK_US (10ull * 1000000)
+
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)
 /* Free space that the cache leaves to others: 64 MiB, and 5 % of the file system. */

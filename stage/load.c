@@ -161,7 +161,7 @@ static int insert_failed(struct loader *l, const char *name, int r)
 	switch (r) {
 	case -ETIMEDOUT:
 		if (now_us() >= l->req->until_us)
-			return err_set(l->err, -E_OVER_BUDGET, "%s was still initialising when Budget= ran out", name);
+			return err_set(l->err, -E_INIT_HUNG, "%s was still in its init when Budget= ran out", name);
 		return err_set(l->err, -E_INIT_HUNG, "%s did not finish its init in %llu s", name,
 			       (unsigned long long)(LIMIT_INSERT_US / 1000000));
 	case -ECHILD:

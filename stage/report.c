@@ -11,15 +11,34 @@
 static const char *const origin_words[] = { [MODULE_BUNDLE] = "bundle", [MODULE_KERNEL] = "kernel",
 					    [MODULE_LIVE] = "live" };
 
-static void driver_report_done(struct driver_report *d)
+void report_clear_bundle(struct driver_report *d)
 {
-	free(d->name);
-	free(d->version);
 	free(d->flavor);
 	free(d->source);
 	free(d->origin);
 	free(d->digest);
 	free(d->key_id);
+	d->flavor = d->source = d->origin = d->digest = d->key_id = NULL;
+	d->serial = 0;
+}
+
+int report_set_bundle(struct driver_report *d, const struct candidate *c, const struct manifest *m)
+{
+	report_clear_bundle(d);
+	d->flavor = strdup(m->flavor);
+	d->source = strdup(c->source);
+	d->origin = strdup(c->origin);
+	d->digest = strdup(m->digest);
+	d->key_id = strdup(m->key_id);
+	d->serial = m->serial;
+	return d->flavor && d->source && d->origin && d->digest && d->key_id ? 0 : -ENOMEM;
+}
+
+static void driver_report_done(struct driver_report *d)
+{
+	free(d->name);
+	free(d->version);
+	report_clear_bundle(d);
 	free(d->cached);
 	strv_free(&d->devices);
 	strv_free(&d->nodes);

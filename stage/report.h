@@ -59,6 +59,9 @@ void report_free(struct report *r);
 
 /* Adds a driver's report, named and versioned. NULL: no memory. Pointers may move at each call. */
 struct driver_report *report_add_driver(struct report *r, const struct driver *d);
+/* The bundle that is used: where from, digest, serial, key. Replaces what was set before. */
+int report_set_bundle(struct driver_report *d, const struct candidate *c, const struct manifest *m) _must_check_;
+void report_clear_bundle(struct driver_report *d);
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
 /* Adds to the phase of that name. */
 void report_phase(struct driver_report *d, const char *name, uint64_t us);
