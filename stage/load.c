@@ -8,6 +8,7 @@
 
 #include <libkmod.h>
 #include <sys/mman.h>
+#include <syslog.h>
 
 #include "child.h"
 #include "kernelsyms.h"
@@ -305,6 +306,8 @@ static int open_tree_ctx(struct loader *l)
 	if (!dir)
 		return -ENOMEM;
 	l->kmod = kmod_new(dir, no_config);
+	if (l->kmod)
+		kmod_set_log_priority(l->kmod, LOG_CRIT); /* its failures come back as codes, and are said once, by us */
 	return l->kmod ? 0 : -ENOMEM;
 }
 
