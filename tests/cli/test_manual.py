@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual says what the program does: reasons, configuration keys, commands, options, limits."""
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+MODULUS = TOP / "build" / "modulus"
+
+
+def page(name):
+    return (TOP / "docs" / name).read_text()
+
+
+def plain(text):
+    """A page without its roff: font changes, escapes and request names dropped."""
+    text = re.sub(r'^\.\\".*$', "", text, flags=re.M)
+    text = re.sub(r"\\f[BRI]", "", text)
+    text = re.sub(r"\\(.)", r"\1", text)
+    return re.sub(r"^\.(TP|SH|PP|RS|RE|IP|nf|fi|B|I|BR|BI|IB|RI|RB|IR|TH)\b ?", "", text, flags=re.M)
+
+
+def reason_table():
+    """(word, exit code, text) of stage/err.h."""
+    source = (TOP / "stage" / "err.h").read_text()
+    codes = dict(re.findall(r"(EXIT_\w+) = (\d+)", source))
+    table = source[source.index("#define REASON_TABLE"):source.index("enum {\n\tE_BASE_")]
+    table = re.sub(r"\\\n", " ", table)
+    rows = re.findall(r'X\(\w+,\s*"([^"]+)",\s*(EXIT_\w+),\s*((?:"[^"]*"\s*)+)\)', table)
+    return [(word, codes[code], "".join(re.findall(r'"([^"]*)"', text))) for word, code, text in rows]
+
+
+def test_the_table_of_reasons_is_found_whole():
+    words = [row[0] for row in reason_table()]
+    assert len(words) >= 18 and words[0] == "loaded" and words[-1] == "system-error"
+    assert len(set(words)) == len(words)
+
+
+def test_the_manual_has_every_reason_with_its_exit_code_and_text():
+    text = page("modulus.1")
+    shown = re.findall(r'^\.TP\n\.BR (\S+) " \((\d+)\)"\n(.+)$', text, flags=re.M)
+    shown = [(word.replace("\\-", "-"), code, line) for word, code, line in shown]
+    expected = [(word, code, line[0].upper() + line[1:] + ".") for word, code, line in reason_table()]
+    assert shown == expected
+
+
+def test_the_manual_has_every_configuration_key_and_no_other():
+    source = (TOP / "stage" / "config.c").read_text()
+    known = {(s, k) for s, k in re.findall(r'\{ "(\w+)", "(\w+)", KEY_', source)}
+    shown, section = set(), None
+    for line in page("modulus.conf.5").splitlines():
+        if found := re.match(r"^\.SH \[(\w+)\]$", line):
+            section = found[1]
+        elif found := re.match(r"^\.I (\w+)=", line):
+            if section:
+                shown.add((section, found[1]))
+        elif line.startswith(".SH"):
+            section = None
+    # a key may be mentioned in another key's text
+    assert known <= shown
+    assert {key for _, key in shown} == {key for _, key in known}
+
+
+def test_the_manual_has_the_limits_of_the_code():
+    limits = dict(re.findall(r"#define (LIMIT_\w+|DEFAULT_\w+) \(?([0-9]+)u?", (TOP / "stage" / "limit.h").read_text()))
+    text = plain(page("modulus.conf.5"))
+    assert f"{limits['LIMIT_NAME_BYTES']} at most" in text
+    assert f"{limits['LIMIT_SOURCES']} at most" in text
+    assert f"{limits['LIMIT_CONFIG_BYTES']} KiB at most" in text
+    assert f"Default {limits['DEFAULT_BUDGET_US']}s" in text
+    assert f"{limits['LIMIT_INSERT_US']} seconds at most" in text
+
+
+def test_the_manual_has_every_command_and_help_has_every_option_of_the_manual():
+    text = plain(page("modulus.1"))
+    listing = subprocess.run([MODULUS, "--help"], capture_output=True, text=True, check=True).stdout
+    commands = re.findall(r"^  ([a-z]+) ", listing, flags=re.M)
+    assert len(commands) >= 10
+    helps = ""
+    for command in commands:
+        assert re.search(rf"^{command}$", text, flags=re.M), command
+        helps += subprocess.run([MODULUS, command, "--help"], capture_output=True, text=True, check=True).stdout
+    for option in set(re.findall(r"--[a-z][a-z-]+", text)):
+        assert option in helps, option
+
+
+@pytest.mark.parametrize("name", ["modulus.1", "modulus.conf.5"])
+def test_the_manual_is_clean(name):
+    out = subprocess.run(["man", "-l", "--warnings", "-E", "UTF-8", TOP / "docs" / name], capture_output=True,
+                         text=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"})
+    assert out.returncode == 0 and out.stderr == ""
