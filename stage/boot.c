@@ -172,7 +172,8 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 		struct driver_report *rep)
 {
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
-					    .keys = b->keys, .driver = d, .kind = KIND_MODULES };
+					    .keys = b->keys, .config = b->config, .driver = d,
+					    .kind = KIND_MODULES };
 	_cleanup_candidates_ struct candidates found = { 0 };
 	uint64_t began = now_us(), until_us = began + d->budget_us;
 	int r = 0;

@@ -19,8 +19,7 @@ int rejections_add(struct rejections *r, const char *origin, const struct err *w
 	if (!v)
 		return -ENOMEM;
 	r->v = v;
-	v[r->n].origin = strdup(origin);
-	v[r->n].why = *why;
+	v[r->n] = (struct rejection){ .origin = strdup(origin), .why = *why };
 	if (!v[r->n].origin)
 		return -ENOMEM;
 	r->n++;
@@ -52,7 +51,7 @@ int rejections_verdict(const struct rejections *r, const struct driver *d, struc
 	const struct rejection *best = NULL;
 
 	for (size_t i = 0; i < r->n; i++)
-		if (r->v[i].why.code != -E_NO_BUNDLE && (!best || telling(r->v[i].why.code) > telling(best->why.code)))
+		if (r->v[i].why.code != -E_NO_BUNDLE && !r->v[i].other && (!best || telling(r->v[i].why.code) > telling(best->why.code)))
 			best = &r->v[i];
 	if (best) {
 		*ret = best->why;
@@ -101,6 +100,26 @@ static int judge(const struct source_request *req, const struct manifest *m, str
 	return r;
 }
 
+/*
+ * Whose is a file that could not be verified? Its manifest does not count, so only its name can
+ * say: that of the driver with the longest name that it begins with.
+ */
+static bool is_others_file(const struct source_request *req, const char *origin)
+{
+	const char *base = strrchr(origin, '/'), *rest;
+	const struct driver *owner = NULL;
+
+	base = base ? base + 1 : origin;
+	for (size_t i = 0; i < req->config->n_drivers; i++) {
+		const struct driver *d = &req->config->drivers[i];
+
+		if (str_prefix(base, d->name, &rest) && strchr("-_.", *rest) &&
+		    (!owner || strlen(d->name) > strlen(owner->name)))
+			owner = d;
+	}
+	return owner && !streq(owner->name, req->driver->name);
+}
+
 static int consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,
 		    const char *origin, struct candidates *found, struct rejections *rejected, struct err *err)
 {
@@ -114,8 +133,10 @@ static int consider(const struct source_request *req, const char *source, unsign
 		r = judge(req, bundle_manifest(b), &why);
 	if (r == -ENOMEM || (r < 0 && rejections_add(rejected, origin, &why) < 0))
 		return err_sys(err, -ENOMEM, "%s", origin);
-	if (r < 0)
+	if (r < 0) {
+		rejected->v[rejected->n - 1].other = !b && is_others_file(req, origin);
 		return 0;
+	}
 	v = reallocarray(found->v, found->n + 1, sizeof(*v));
 	if (!v)
 		return err_sys(err, -ENOMEM, "%s", origin);

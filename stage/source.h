@@ -18,6 +18,7 @@
 struct rejection {
 	char *origin;
 	struct err why;
+	bool other; /* by its name it is another driver's: says nothing about this one */
 };
 
 struct rejections {
@@ -55,6 +56,7 @@ struct source_request {
 	const struct cmdline *cmdline;
 	const struct kernel *kernel;
 	const struct keyring *keys;
+	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
 	enum bundle_kind kind;
 };
