@@ -62,7 +62,7 @@ LIBS_ALL := $(LIBS_BOOT) -lb2
 BUILD_PACKAGES := gcc libc6-dev binutils make ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev shellcheck file \
-	python3 python3-pytest python3-yaml jq minisign openssl kmod systemd cpio zstd lz4 \
+	python3 python3-pytest python3-yaml man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools
 
@@ -245,7 +245,7 @@ install: all
 	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/modulus
 	install -m 0755 dracut/50modulus/module-setup.sh $(DESTDIR)$(dracutdir)/
 	install -m 0644 $(filter-out %.sh,$(wildcard dracut/50modulus/*)) $(DESTDIR)$(dracutdir)/
-	install -m 0644 ignition/units/modulus-finish.service $(DESTDIR)$(unitdir)/
+	install -m 0644 $(wildcard ignition/units/*.service) $(DESTDIR)$(unitdir)/
 
 # --- tests -----------------------------------------------------------------------------------------
 

@@ -173,19 +173,21 @@ def test_snippet_writes_the_driver_file_and_the_public_key(apply):
     for written, source in {
             "modulus/nvidia.conf": "drivers/nvidia.conf",
             "modulus/keys/replace-me.pub": "keys/replace-me.pub",
-            "systemd/system/modulus-finish.service": "units/modulus-finish.service"}.items():
+            "systemd/system/modulus-finish.service": "units/modulus-finish.service",
+            "systemd/system/modulus-bless.service": "units/modulus-bless.service"}.items():
         assert (etc / written).read_bytes() == (SNIPPETS / source).read_bytes()
         assert mode(etc / written) == 0o644
         assert mode((etc / written).parent) == 0o755
 
 
-def test_snippet_enables_the_real_root_unit_with_and_without_systemds_presets(apply):
+def test_snippet_enables_the_real_root_units_with_and_without_systemds_presets(apply):
     root = apply(SNIPPETS / "modulus.ign")
-    assert (root / "etc/systemd/system-preset/20-ignition.preset").read_text() == "enable modulus-finish.service\n"
+    units = ["modulus-finish.service", "modulus-bless.service"]
+    preset = (root / "etc/systemd/system-preset/20-ignition.preset").read_text().splitlines()
+    assert sorted(preset) == sorted(f"enable {unit}" for unit in units)
     # as systemd sees it when no preset is ever applied
-    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", "modulus-finish.service"],
-                          capture_output=True, text=True)
-    assert done.stdout == "enabled\n", done.stderr
+    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", *units], capture_output=True, text=True)
+    assert done.stdout == "enabled\nenabled\n", done.stderr
 
 
 def test_operator_overrides_the_examples_by_a_config_merged_after_it(apply, tmp_path):
@@ -265,7 +267,7 @@ def test_modulus_understands_the_example_drivers_without_a_warning(tmp_path):
 
 def test_unit_is_sound_and_bounded():
     unit = (SNIPPETS / "units/modulus-finish.service").read_text()
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", SNIPPETS / "units/modulus-finish.service"],
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *sorted(SNIPPETS.glob("units/*.service"))],
                           capture_output=True, text=True)
     # where modulus has not booted, its program is not there; nothing else may be complained about
     complaints = [line for line in done.stderr.splitlines() if "/run/modulus/bin/modulus is not executable" not in line]
