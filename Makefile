@@ -87,6 +87,7 @@ export MODULUS_CACHE
 
 prefix ?= /usr
 bindir ?= $(prefix)/bin
+mandir ?= $(prefix)/share/man
 # read by dracut and systemd at these places only
 dracutdir ?= /usr/lib/dracut/modules.d/50modulus
 unitdir ?= /usr/lib/systemd/system
@@ -246,6 +247,9 @@ install: all
 	install -m 0755 dracut/50modulus/module-setup.sh $(DESTDIR)$(dracutdir)/
 	install -m 0644 $(filter-out %.sh,$(wildcard dracut/50modulus/*)) $(DESTDIR)$(dracutdir)/
 	install -m 0644 $(wildcard ignition/units/*.service) $(DESTDIR)$(unitdir)/
+	install -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
+	install -m 0644 docs/modulus.1 $(DESTDIR)$(mandir)/man1/
+	install -m 0644 docs/modulus.conf.5 $(DESTDIR)$(mandir)/man5/
 
 # --- tests -----------------------------------------------------------------------------------------
 
