@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The initramfs that dracut makes with our module, looked at without booting it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from rig import initramfs, unit_order
+from rig import initramfs, places, unit_order
+from rig.host import RigError
 from rig.machines import ROOT_ARGUMENT, USR_ARGUMENTS
 
 KERNEL_ARGUMENTS = " ".join([ROOT_ARGUMENT, "ro", *USR_ARGUMENTS])
@@ -40,6 +42,16 @@ def test_the_unit_is_wanted_and_not_required_by_initrd_target(tree):
 def test_no_key_and_no_configuration_is_in_the_image(tree):
     assert [path for path in tree.rglob("*") if path.suffix in (".key", ".pub", ".sec")] == []
     assert not (tree / "etc/modulus").exists()
+
+
+def test_an_image_without_our_unit_is_not_made_at_all(workshop, tmp_path):
+    module = tmp_path / "50modulus"
+    shutil.copytree(places.DRACUT_MODULE, module)
+    (module / "modulus.service").unlink()
+    image = tmp_path / "initramfs.img"
+    with pytest.raises(RigError, match="modulus: the program or its unit could not be put into the image"):
+        initramfs.build(workshop.kernel, workshop.programs.boot, image, with_ignition=False, own_module=module)
+    assert not image.exists()
 
 
 @pytest.mark.parametrize("first_boot", [True, False], ids=["first-boot", "later-boot"])

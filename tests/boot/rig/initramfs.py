@@ -27,7 +27,7 @@ DRIVERS = ["virtio_blk", "virtio_pci", "ext4", "erofs"]
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 
 
-def _private_base(folder: Path) -> None:
+def _private_base(folder: Path, own_module: Path) -> None:
     """A copy of the system's dracut with our module, the test modules, and EMPTY_MODULES emptied."""
     shutil.copytree(DRACUT_BASE, folder, symlinks=True)
     modules = folder / "modules.d"
@@ -37,18 +37,19 @@ def _private_base(folder: Path) -> None:
         (modules / own).mkdir()
         (modules / own / "module-setup.sh").write_text("check() { return 255; }\ndepends() { return 0; }\n")
     shutil.rmtree(modules / "50modulus", ignore_errors=True)    # an installed one
-    shutil.copytree(places.DRACUT_MODULE, modules / "50modulus")
+    shutil.copytree(own_module, modules / "50modulus")
     for module in (places.GUEST / "dracut").iterdir():
         shutil.copytree(module, modules / module.name)
     shutil.copy(places.GUEST / "report.sh", modules / "61modulus-probe" / "report.sh")
     (modules / "61modulus-probe" / "report.sh").chmod(0o755)
 
 
-def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool) -> None:
+def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
+          own_module: Path = places.DRACUT_MODULE) -> None:
     """Run dracut; RigError carries its whole output."""
     work = image.parent / "dracut"
     work.mkdir()
-    _private_base(work / "base")
+    _private_base(work / "base", own_module)
     (work / "empty.conf").touch()
     (work / "empty.d").mkdir()
     modules = BASE_MODULES + TEST_MODULES + (IGNITION_MODULES if with_ignition else [])
