@@ -21,8 +21,9 @@ def test_the_gpu_is_there_before_switch_root_and_after(booted):
     assert not {"virtio_gpu", "drm"} & booted.modules("before")
 
 
-def test_finish_ran_once_from_run_and_succeeded(booted):
-    unit = dict(line.split("=", 1) for line in booted.text("real-root", "finish-unit").splitlines() if "=" in line)
+@pytest.mark.parametrize("which", ["finish", "bless"])
+def test_the_real_roots_units_ran_from_run_and_succeeded(booted, which):
+    unit = dict(line.split("=", 1) for line in booted.text("real-root", f"{which}-unit").splitlines() if "=" in line)
     assert unit["UnitFileState"] == "enabled", "Ignition enabled the unit, the first boot's presets made it so"
     assert unit["ActiveState"] == "active" and unit["Result"] == "success" and unit["ExecMainStatus"] == "0"
     assert "path=/run/modulus/bin/modulus" in unit["ExecStart"]

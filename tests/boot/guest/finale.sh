@@ -9,8 +9,10 @@ report=/usr/bin/modulus-report
 $report real-root
 $report real-root status-text /run/modulus/bin/modulus status
 $report real-root status-json /run/modulus/bin/modulus status --json
-$report real-root finish-unit systemctl show modulus-finish.service \
-    -p UnitFileState -p ActiveState -p Result -p ExecMainStatus -p ExecStart
+for unit in finish bless; do
+    $report real-root $unit-unit systemctl show modulus-$unit.service \
+        -p UnitFileState -p ActiveState -p Result -p ExecMainStatus -p ExecStart
+done
 $report real-root failed-units systemctl list-units --failed --plain --no-legend
 $report real-root boot-journal journalctl --no-pager -o cat -u modulus.service
 $report real-root finish-journal journalctl --no-pager -o cat -u modulus-finish.service
