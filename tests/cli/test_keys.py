@@ -180,6 +180,23 @@ def test_the_secret_key_is_never_shown(tmp_path, good):
     assert done.returncode == SYSTEM and SECRET.splitlines()[1][:20] not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("password", [b"secret", b"", "ü blank".encode()])
+def test_an_encrypted_key_is_opened_by_its_password_from_standard_input(tmp_path, good, keys, password):
+    (tmp_path / "e").write_text(OTHER_KEY.encrypted_text(password))
+    done = modulus("sign", "--key", tmp_path / "e", good, stdin=password + b"\n")
+    assert done.returncode == DONE, done.stderr
+    assert verify(keys, good).stdout.endswith(f"signed by key {OTHER_KEY.public.name}\n")
+
+
+@pytest.mark.parametrize("answer,says", [(b"wrong\n", "wrong password"), (b"\n", "wrong password"), (b"", "password")])
+def test_an_encrypted_key_stays_closed_without_its_password(tmp_path, good, answer, says):
+    (tmp_path / "e").write_text(TEST_KEY.encrypted_text(b"secret"))
+    before = good.read_bytes()
+    done = modulus("sign", "--key", tmp_path / "e", good, stdin=answer)
+    assert done.returncode == SYSTEM and f"{tmp_path / 'e'}: " in done.stderr and says in done.stderr
+    assert good.read_bytes() == before
+
+
 # --- directories of public keys --------------------------------------------------------------------
 
 def test_the_key_directory_must_be_one(tmp_path, good):

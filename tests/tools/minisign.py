@@ -76,6 +76,16 @@ class SecretKey:
         blob = b"Ed" + b"\0\0" + b"B2" + bytes(48) + self.id + self.seed + self.public.raw + bytes(32)
         return f"untrusted comment: minisign encrypted secret key\n{_base64(blob)}\n"
 
+    def encrypted_text(self, password: bytes) -> str:
+        """The file that `minisign -G` writes, with scrypt's parameters as small as libsodium takes them (minisign's own
+        ask for 1 GiB): opslimit 32768 and memlimit 16 MiB are N 1024, r 8, p 1."""
+        salt, secret = hashlib.sha256(b"salt").digest(), self.id + self.seed + self.public.raw
+        secret += hashlib.blake2b(b"Ed" + secret, digest_size=32).digest()
+        stream = hashlib.scrypt(password, salt=salt, n=1024, r=8, p=1, dklen=len(secret))
+        limits = (32768).to_bytes(8, "little") + (16 << 20).to_bytes(8, "little")
+        blob = b"Ed" + b"Sc" + b"B2" + salt + limits + bytes(a ^ b for a, b in zip(secret, stream))
+        return f"untrusted comment: minisign encrypted secret key\n{_base64(blob)}\n"
+
     def sign(self, message: bytes) -> bytes:
         """The bare 64 bytes."""
         return self._key.sign(message)
