@@ -11,6 +11,7 @@ if [ -x /run/modulus/bin/modulus ]; then
     $report real-root status-text /run/modulus/bin/modulus status
     $report real-root status-json /run/modulus/bin/modulus status --json
 fi
+$report real-root kernel-log $bb dmesg
 $report real-root cache $bb find /var/lib/modulus -type f
 $report real-root end $bb true
 $bb mount -o remount,ro / 2> /dev/null

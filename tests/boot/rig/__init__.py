@@ -5,6 +5,7 @@ places      where things lie              host        commands, tools that must 
 cache       slow results, kept by key     debian      kernel and root file systems from Debian packages
 vmlinux     bzImage -> ELF                initramfs   dracut, with our module and Debian's Ignition
 bundles     good ones and spoilt ones     ignition    what an operator would provision
+modules     the test's own, compiled      secureboot  OVMF with Secure Boot on, keys for modules
 trees       the /usr and the root tree    disk        file systems, GPT, overlays
 guest       QEMU                          report      what the guest said
 machines    what all guests share         scenarios   the machines that the tests and the demo boot

@@ -5,14 +5,20 @@ The spoilt ones are made from good ones, byte by byte, so that nothing but the n
 bundle: a skippable zstd frame with the manifest, one with the signatures, then one zstd frame for each chunk.
 """
 
+import json
 import shutil
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import places
 from .debian import Kernel
 from .host import RigError, run
+from .secureboot import ModuleKey
+
+sys.path.append(str(places.TOOLS))
+import bundlemaker  # noqa: E402  the writer of bundles that `modulus build` would not make
 
 _FRAME = struct.Struct("<II")   # magic, length of the content
 _MANIFEST_MAGIC = 0x184D2A50
@@ -53,6 +59,33 @@ class Programs:
             *(["--with-deps"] if with_dependencies else []), "--key", key.secret, "--output", output)
         return output
 
+    def build_of_module(self, kernel: Kernel, key: KeyPair, output: Path, name: str, module: Path,
+                        module_key: ModuleKey | None = None, with_build_id: bool = True) -> Path:
+        """A signed bundle of one module file, which gets the kernel's own signature by `module_key` as well.
+
+        Without a build-id the builder sees neither the kernel's image nor its Module.symvers."""
+        folder = output.with_suffix(".modules")
+        folder.mkdir()
+        shutil.copy(module, folder)
+        run(self.modulus, "build", "--name", name, "--version", "1", "--serial", "1", "--kernel", kernel.release,
+            "--kernel-dir", kernel.modules if with_build_id else folder, *(_identity(kernel) if with_build_id else []),
+            *(["--module-key", module_key.secret, "--module-cert", module_key.certificate] if module_key else []),
+            "--modules", folder, "--key", key.secret, "--output", output)
+        if ("build_id" in json.loads(Parts.of(output).manifest)["kernel"]) != with_build_id:
+            raise RigError(f"{output}: {'no' if with_build_id else 'a'} build-id is in its manifest")
+        return output
+
+    def build_with_other_vermagic(self, kernel: Kernel, key: KeyPair, output: Path, name: str, module: Path) -> Path:
+        """A bundle that says it is for this kernel, of one module file that says that it is for another release."""
+        patched = module.read_bytes().replace(kernel.release.encode(), other_release(kernel).encode())
+        file = bundlemaker.File(f"usr/lib/modules/{kernel.release}/modulus/{name}/{module.name}", patched)
+        vermagic = run("modinfo", "-F", "vermagic", module).rstrip("\n").replace(kernel.release, other_release(kernel))
+        recipe = bundlemaker.Recipe(files=(file,), fields={"name": name, "version": "1", "kernel": {
+            "release": kernel.release, "machine": "x86_64", "vermagic": vermagic}})
+        output.write_bytes(recipe.build())
+        run(self.modulus, "sign", "--key", key.secret, output)
+        return output
+
     def build_for_another_release(self, kernel: Kernel, key: KeyPair, output: Path, name: str) -> Path:
         """A bundle that is right in everything but the kernel release, its build-id included."""
         folder = output.with_suffix(".modules")
@@ -61,12 +94,12 @@ class Programs:
         patched = module.read_bytes().replace(kernel.release.encode(), other_release(kernel).encode())
         (folder / module.name).write_bytes(patched)
         run(self.modulus, "build", "--name", name, "--version", "1", "--serial", "1", "--kernel", other_release(kernel),
-            "--kernel-dir", kernel.modules, *_identity(kernel, None), "--modules", folder, "--key", key.secret,
+            "--kernel-dir", kernel.modules, *_identity(kernel), "--modules", folder, "--key", key.secret,
             "--output", output)
         return output
 
 
-def _identity(kernel: Kernel, build_id: str | None) -> list[object]:
+def _identity(kernel: Kernel, build_id: str | None = None) -> list[object]:
     return ["--build-id", build_id] if build_id else ["--kernel-image", kernel.vmlinuz]
 
 

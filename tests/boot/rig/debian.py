@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel and a small root file system from Debian packages, taken from where this machine takes its own.
+"""A kernel, what compiles modules for it, and a small root file system from Debian packages, taken from where this
+machine takes its own.
 
 Only package sources whose origin is Debian are used; the machine may have others. No mirror is named here.
 """
@@ -61,14 +62,28 @@ def _candidates(packages: list[str]) -> str:
     return "\n".join(re.findall(r"^\S+:$|^ +Candidate: \S+$", said, re.M))
 
 
+def _dependencies(package: str) -> list[str]:
+    """What `package` depends on, alternatives left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = run("apt-cache", *_apt_options(Path(folder)), "depends", package)
+    return re.findall(r"^ +Depends: (\S+)$", said, re.M)
+
+
 def _kernel_package() -> str:
     """The package that linux-image-amd64 stands for today."""
-    with tempfile.TemporaryDirectory() as folder:
-        said = run("apt-cache", *_apt_options(Path(folder)), "depends", "linux-image-amd64")
-    found = re.search(r"Depends: (linux-image-(\d\S+-amd64))$", said, re.M)
+    found = [name for name in _dependencies("linux-image-amd64") if re.fullmatch(r"linux-image-\d\S+-amd64", name)]
     if not found:
-        raise RigError(f"linux-image-amd64 names no kernel:\n{said}")
-    return found[1]
+        raise RigError("the package linux-image-amd64 names no kernel")
+    return found[0]
+
+
+def _download(folder: Path, packages: list[str]) -> Path:
+    """The directory that these packages would have as their `/`. Nothing of theirs is run."""
+    run("apt-get", *_apt_options(folder), "-q", "download", *packages, cwd=folder)
+    for deb in folder.glob("*.deb"):
+        run("dpkg", "-x", deb, folder / "tree")
+        deb.unlink()
+    return folder / "tree"
 
 
 def kernel() -> Kernel:
@@ -77,17 +92,32 @@ def kernel() -> Kernel:
     release = package.removeprefix("linux-image-")
 
     def make(folder: Path) -> None:
-        run("apt-get", *_apt_options(folder), "-q", "download", package, cwd=folder)
-        (deb,) = folder.glob("*.deb")
-        run("dpkg", "-x", deb, folder / "tree")
-        deb.unlink()
+        tree = _download(folder, [package])
         # unpacking runs no hooks: modules.dep does not exist until this
-        run("depmod", "-b", folder / "tree", release)
+        run("depmod", "-b", tree, release)
         vmlinux.extract(folder / f"tree/boot/vmlinuz-{release}", folder / "vmlinux")
 
     folder = cache.kept("kernel", cache.digest(_candidates([package]), inspect.getsource(vmlinux)), make, keep=2)
     return Kernel(release, folder / "vmlinux", folder / f"tree/boot/vmlinuz-{release}",
                   folder / f"tree/lib/modules/{release}")
+
+
+def kernel_build(release: str) -> Path:
+    """The build tree that modules for this kernel are compiled with, Module.symvers in it."""
+    headers = f"linux-headers-{release}"
+    # the compiler that it asks for as well is this machine's own
+    packages = [headers, *(name for name in _dependencies(headers) if re.match(r"linux-(headers|kbuild)-", name))]
+
+    def make(folder: Path) -> None:
+        # the packages mean to lie in /usr/src, which is not where they are
+        makefile = _download(folder, packages) / "usr" / "src" / headers / "Makefile"
+        said = makefile.read_text()
+        makefile.write_text(said.replace("include /usr/src/", "include ../"))
+        if "include ../linux-headers-" not in makefile.read_text():
+            raise RigError(f"{headers}: its Makefile is not as expected:\n{said}")
+
+    folder = cache.kept("headers", cache.digest(_candidates(packages)), make, keep=2)
+    return folder / "tree" / "usr" / "src" / headers
 
 
 def root() -> Path:

@@ -19,6 +19,7 @@ from . import cache
 from .debian import Kernel
 from .host import RigError, environment
 from .report import Report
+from .secureboot import SecureBoot
 
 # seconds; about eight times what a boot takes on a quiet machine with two cores
 LIMIT = {"tcg": 400, "kvm": 120}
@@ -40,6 +41,7 @@ class Hardware:
     disk: Path                      # qcow2 layer
     gpu: bool = True
     ignition: Path | None = None    # config handed over through fw_cfg, as on a cloud's metadata service
+    secure_boot: SecureBoot | None = None
 
 
 def end_all() -> None:
@@ -68,9 +70,9 @@ def _run(command: list[str], limit: int) -> tuple[str, bool]:
         _running.discard(guest)
 
 
-def _base(accelerator: str, kernel: Kernel, memory_mib: int) -> list[str]:
+def _base(accelerator: str, kernel: Path, memory_mib: int) -> list[str]:
     return ["qemu-system-x86_64", "-M", "q35", *MACHINE[accelerator], "-smp", "1", "-m", str(memory_mib), "-nodefaults",
-            "-no-reboot", "-display", "none", "-kernel", str(kernel.vmlinux)]
+            "-no-reboot", "-display", "none", "-kernel", str(kernel)]
 
 
 def _probe_initramfs() -> bytes:
@@ -99,7 +101,7 @@ def accelerator(kernel: Kernel) -> str:
 
     def probe(folder: Path) -> None:
         (folder / "probe.img").write_bytes(_probe_initramfs())
-        said, _ = _run([*_base("kvm", kernel, 256), "-initrd", str(folder / "probe.img"), "-serial", "stdio",
+        said, _ = _run([*_base("kvm", kernel.vmlinux, 256), "-initrd", str(folder / "probe.img"), "-serial", "stdio",
                         "-append", "console=ttyS0 panic=-1"], KVM_PROBE_LIMIT)
         (folder / "probe.img").unlink()
         (folder / "accelerator").write_text("kvm" if "probe: alive" in said else "tcg")
@@ -112,8 +114,10 @@ def boot(name: str, folder: Path, kernel: Kernel, initramfs: Path, arguments: li
     """Boot once; AssertionError with the console's tail when the real root did not run to its end."""
     console, report = folder / f"{name}.console", folder / f"{name}.report"
     kind = accelerator(kernel)
+    secure = hardware.secure_boot
     command = [
-        *_base(kind, kernel, MEMORY_MIB), "-initrd", str(initramfs),
+        *_base(kind, secure.kernel if secure else kernel.vmlinux, MEMORY_MIB), *(secure.arguments if secure else []),
+        "-initrd", str(initramfs),
         "-serial", f"file:{console}", "-serial", f"file:{report}",
         "-drive", f"if=none,id=disk,file={hardware.disk},format=qcow2,cache=unsafe",
         "-device", "virtio-blk-pci,drive=disk",

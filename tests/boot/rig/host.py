@@ -14,20 +14,25 @@ TOOLS = {
     "depmod": "kmod",
     "dpkg": "dpkg",
     "dracut": "dracut-core",
+    "gcc": "gcc",
+    "make": "make",
     "mkfs.erofs": "erofs-utils",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
+    "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "sbsign": "sbsigntool",
     "sgdisk": "gdisk",
     "systemctl": "systemd",
     "udevadm": "udev",
     "xz": "xz-utils",
     "zstd": "zstd",
 }
-# dracut module of the distribution -> Debian package
-DRACUT_MODULES = {"30ignition": "ignition"}
 DRACUT_BASE = Path("/usr/lib/dracut")
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+# what is needed and is no program -> Debian package
+FILES = {DRACUT_BASE / "modules.d" / "30ignition": "ignition", OVMF_CODE: "ovmf"}
 
 
 class RigError(Exception):
@@ -61,7 +66,6 @@ def require_tools() -> None:
         raise RigError("the boot tests must run as root (they build root file systems)")
     path = environment()["PATH"]
     missing = {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
-    missing |= {package for module, package in DRACUT_MODULES.items()
-                if not (DRACUT_BASE / "modules.d" / module).is_dir()}
+    missing |= {package for path, package in FILES.items() if not path.exists()}
     if missing:
         raise RigError("missing on this machine; run `make deps`, or: apt-get install " + " ".join(sorted(missing)))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from . import bundles, debian, disk, guest, host, ignition, initramfs, trees
+from . import bundles, debian, disk, guest, host, ignition, initramfs, modules, trees
 from .report import Report
+from .secureboot import SecureBoot
 
 PUBLIC_KEY = "/etc/modulus/keys/test.pub"
 GPU_MATCH = "pci:v00001AF4d00001050*"
@@ -35,7 +36,7 @@ def driver_file(version: str = "1", match: str = GPU_MATCH, extra: str = "") -> 
 class Usr:
     """One /usr partition: which system, which in-tree modules, which bundles."""
     bundles: dict[str, Path] = field(default_factory=dict)      # name -> bundle
-    in_tree: bool = False                                       # the driver's dependencies are in lib/modules
+    in_tree: bool = False                                       # lib/modules has what the driver needs and what is live
     real: bool = False                                          # a real Debian rather than busybox
 
 
@@ -64,8 +65,28 @@ class Workshop:
             return debian.root()
 
     @cached_property
-    def dependencies(self) -> list[Path]:
-        return trees.dependencies(self.kernel, trees.GPU_MODULE)
+    def in_tree(self) -> list[Path]:
+        """As on a real system: all that the GPU driver depends on, and the modules that the initramfs brought."""
+        return trees.closure(self.kernel, {trees.GPU_MODULE, *initramfs.DRIVERS}, without={trees.GPU_MODULE})
+
+    @cached_property
+    def build_tree(self) -> Path:
+        with self._lock:
+            self.say("headers: what compiles modules for that kernel, fetched once")
+            return debian.kernel_build(self.kernel.release)
+
+    @cached_property
+    def hello(self) -> Path:
+        """A harmless module from outside the kernel's tree, without a signature."""
+        with self._lock:
+            made = modules.obtain(self.programs, self.kernel, self.build_tree, modules.HELLO, symvers=True)
+            return made[modules.HELLO]
+
+    @cached_property
+    def faults(self) -> dict[str, Path]:
+        """Modules that misbehave, by name. One imports what the kernel does not export, so nothing is compared."""
+        with self._lock:
+            return modules.obtain(self.programs, self.kernel, self.build_tree, modules.FAULTS, symvers=False)
 
     @cached_property
     def plain_initramfs(self) -> Path:
@@ -94,6 +115,10 @@ class Workshop:
         """A good bundle of the GPU driver, called `name`."""
         return self.programs.build(self.kernel, key or self.key, folder / f"{name}.tar.zst", name, **options)
 
+    def bundle_of(self, folder: Path, name: str, module: Path, **options: object) -> Path:
+        """A good bundle of this module file, called `name`."""
+        return self.programs.build_of_module(self.kernel, self.key, folder / f"{name}.tar.zst", name, module, **options)
+
     def operator_files(self, drivers: dict[str, str], with_key: bool = True) -> dict[str, str]:
         """path -> text of what an operator puts on a machine."""
         files = {f"/etc/modulus/{name}.conf": text for name, text in drivers.items()}
@@ -104,11 +129,11 @@ class Workshop:
     def usr_image(self, folder: Path, name: str, usr: Usr) -> Path:
         """The file system of a /usr partition."""
         tree = folder / name
-        modules = self.dependencies if usr.in_tree else []
+        in_tree = self.in_tree if usr.in_tree else []
         if usr.real:
-            trees.debian_usr(tree, self.debian, self.kernel, modules)
+            trees.debian_usr(tree, self.debian, self.kernel, in_tree)
         else:
-            trees.small_usr(tree, self.kernel, modules)
+            trees.small_usr(tree, self.kernel, in_tree)
         shelf = tree / "lib" / "modulus" / "bundles" / self.kernel.release
         shelf.mkdir(parents=True)
         for bundle, path in usr.bundles.items():
@@ -136,9 +161,9 @@ class Workshop:
         return disk.assemble(folder / f"{name}.raw", partitions)
 
     def boot(self, name: str, folder: Path, initrd: Path, arguments: list[str], layer: Path, gpu: bool = True,
-             config: Path | None = None) -> Report:
+             config: Path | None = None, secure_boot: SecureBoot | None = None) -> Report:
         report = guest.boot(name, folder, self.kernel, initrd, [ROOT_ARGUMENT, *arguments],
-                            guest.Hardware(layer, gpu, config))
+                            guest.Hardware(layer, gpu, config, secure_boot))
         self.say(f"{name}: booted in {report.seconds:.0f} s ({report.accelerator})")
         return report
 

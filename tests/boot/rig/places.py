@@ -11,6 +11,8 @@ MODULUS_BOOT = BUILD / "modulus-boot"
 DRACUT_MODULE = PROJECT / "dracut" / "50modulus"
 IGNITION_SNIPPET = PROJECT / "ignition" / "modulus.ign"
 GUEST = Path(__file__).resolve().parents[1] / "guest"
+TEST_MODULES = PROJECT / "tests" / "modules"
+TOOLS = PROJECT / "tests" / "tools"
 
 # What a run leaves for people to look at: disks, console and report of every boot.
 WORK = BUILD / "boot"

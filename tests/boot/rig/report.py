@@ -70,6 +70,10 @@ class Report:
     def taint(self, where: str) -> int:
         return int(self.text(where, "taint"))
 
+    def kernel_log(self, name: str = "") -> list[str]:
+        """What the kernel said in the whole boot, or what it said about `name`."""
+        return [line for line in self.text("real-root", "kernel-log").splitlines() if name in line]
+
     def mounts(self, where: str) -> list[Mount]:
         rows = [line.split() for line in self.text(where, "mounts").splitlines() if line]
         return [Mount(row[0], row[1], row[2], frozenset(row[3].split(","))) for row in rows]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import bundles, disk, trees
+from . import bundles, disk, modules, secureboot, trees
 from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, SMALL_INIT, USR_ARGUMENTS, Usr, Workshop, driver_file)
 from .report import Report
 
@@ -71,21 +71,62 @@ def provisioned(shop: Workshop) -> SimpleNamespace:
 
 
 def _configured(shop: Workshop, name: str, usr: Usr, drivers: dict[str, str], arguments: list[str], gpu: bool = True,
-                with_key: bool = True) -> SimpleNamespace:
+                with_key: bool = True, secure_boot: secureboot.SecureBoot | None = None) -> SimpleNamespace:
     """A machine that was provisioned earlier: its files are on the root already. One boot."""
     room = shop.room(name)
     root = shop.root_image(room, trees.small_root, shop.operator_files(drivers, with_key))
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", usr)], root), room / "disk.qcow2")
-    report = shop.boot(name, room, shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu)
+    report = shop.boot(name, room, shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu,
+                       secure_boot=secure_boot)
     return SimpleNamespace(boot=report, layer=layer)
 
 
+# Drivers with the same module in their bundles, for kernels that demand a signature; tried in this order
+UNKNOWN, UNSIGNED, SIGNED = "hello-1-unknown-key", "hello-2-unsigned", "hello-3-signed"
+
+
+def secure_boot(shop: Workshop) -> SimpleNamespace:
+    """UEFI Secure Boot. A module from outside the kernel's tree, three times: signed by a stranger, unsigned, signed by
+    a key in the firmware's `db`. And the kernel's own GPU driver, as Debian signed it."""
+    room = shop.room("secure-boot-parts")
+    enrolled = secureboot.enrolled_key(room)
+    on_usr = {
+        UNKNOWN: shop.bundle_of(room, UNKNOWN, shop.hello, module_key=secureboot.foreign_key(room)),
+        UNSIGNED: shop.bundle_of(room, UNSIGNED, shop.hello),
+        SIGNED: shop.bundle_of(room, SIGNED, shop.hello, module_key=enrolled),
+        DRIVER: shop.bundle(room, DRIVER),
+    }
+    return _configured(shop, "secure-boot", Usr(on_usr), {name: driver_file() for name in on_usr}, ["rw"],
+                       secure_boot=secureboot.machine(room, shop.kernel, enrolled))
+
+
+# What is wrong with the init of a module in tests/modules/faults: driver -> module
+FAULTS = {f"fault-{name}": f"fault_{name}" for name in
+          ("einval", "enodev", "killable", "oops", "slow", "stuck", "symbol")}
+HANG_BUDGET_S = 5
+HANGS = ("fault-killable", "fault-stuck")
+HELLO = "hello"
+
+
+def faulty(shop: Workshop) -> SimpleNamespace:
+    """One GPU and many drivers for it whose modules misbehave. The last two are sound, one without a build-id."""
+    room = shop.room("faults")
+    on_usr = {name: shop.bundle_of(room, name, shop.faults[module]) for name, module in FAULTS.items()}
+    on_usr[HELLO] = shop.bundle_of(room, HELLO, shop.hello, with_build_id=False)
+    on_usr[DRIVER] = shop.bundle(room, DRIVER)
+    drivers = {name: driver_file(extra=f"[Policy]\nBudget={HANG_BUDGET_S}s\n" if name in HANGS else "")
+               for name in on_usr}
+    return _configured(shop, "faulty", Usr(on_usr, in_tree=True), drivers, ["rw"])
+
+
 def read_only_root(shop: Workshop) -> SimpleNamespace:
-    """Root mounted `ro`, a driver file with keys that nobody knows, a bundle that holds the driver module alone."""
+    """Root mounted `ro`, a driver file with keys that nobody knows, a bundle that holds the driver module alone. The
+    kernel takes signed modules only, which that driver's are, and those of a second driver are not."""
     room = shop.room("alone")
-    bundle = shop.bundle(room, DRIVER, with_dependencies=False)
-    conf = driver_file(extra="Colour=blue\n[Weather]\nRain=no\n")
-    return _configured(shop, "read-only-root", Usr({DRIVER: bundle}, in_tree=True), {DRIVER: conf}, ["ro"])
+    on_usr = {DRIVER: shop.bundle(room, DRIVER, with_dependencies=False),
+              UNSIGNED: shop.bundle_of(room, UNSIGNED, shop.hello)}
+    drivers = {DRIVER: driver_file(extra="Colour=blue\n[Weather]\nRain=no\n"), UNSIGNED: driver_file()}
+    return _configured(shop, "read-only-root", Usr(on_usr, in_tree=True), drivers, ["ro", "module.sig_enforce=1"])
 
 
 # driver -> what is done to its good bundle
@@ -98,6 +139,10 @@ SPOILT: dict[str, Callable[[Path, Path], Path]] = {
 }
 
 
+# hello_gpu imports it, and so do modules that every guest's initramfs loads
+OTHER_SYMBOL = "_printk"
+
+
 def refused(shop: Workshop) -> SimpleNamespace:
     """One GPU, many drivers that ask for it, and none whose bundle may be used."""
     room = shop.room("spoilt")
@@ -107,6 +152,10 @@ def refused(shop: Workshop) -> SimpleNamespace:
     on_usr["other-build"] = shop.bundle(room, "other-build", build_id="00" * 20)
     on_usr["other-release"] = shop.programs.build_for_another_release(
         shop.kernel, shop.key, room / "other-release.tar.zst", "other-release")
+    other_crc = modules.with_other_crc(shop.hello, OTHER_SYMBOL, room / shop.hello.name)
+    on_usr["other-crc"] = shop.bundle_of(room, "other-crc", other_crc, with_build_id=False)
+    on_usr["other-vermagic"] = shop.programs.build_with_other_vermagic(
+        shop.kernel, shop.key, room / "other-vermagic.tar.zst", "other-vermagic", shop.hello)
     drivers = {name: driver_file() for name in on_usr}
     drivers["absent"] = driver_file()
     drivers["broken-conf"] = "[Driver\nVersion=1\nthis is no line\n"
@@ -127,30 +176,36 @@ def switched_off(shop: Workshop) -> SimpleNamespace:
                        ["rw", "modulus=off"])
 
 
-def _lone(shop: Workshop, name: str, gpu: bool, partitions: int, usr_type: str) -> SimpleNamespace:
+def _lone(shop: Workshop, room: Path, on_usr: dict[str, Path], partitions: int, usr_type: str, gpu: bool = True,
+          arguments: tuple[str, ...] = ()) -> SimpleNamespace:
     """The root needs no /usr, and the kernel arguments name none: its partition is found by type, or not looked for."""
-    room = shop.room(name)
-    bundle = shop.bundle(room, DRIVER)
-    usr = shop.usr_image(room, "usr", Usr({DRIVER: bundle}))
-    root = shop.root_image(room, trees.lone_root, shop.operator_files({DRIVER: driver_file()}))
+    usr = shop.usr_image(room, "usr", Usr(on_usr))
+    root = shop.root_image(room, trees.lone_root, shop.operator_files({name: driver_file() for name in on_usr}))
     layer = disk.overlay(shop.disk(room, "disk", [usr] * partitions, root, usr_type), room / "disk.qcow2")
-    report = shop.boot(name, room, shop.plain_initramfs, ["ro", LONE_INIT], layer, gpu)
+    report = shop.boot(room.name, room, shop.plain_initramfs, ["ro", LONE_INIT, *arguments], layer, gpu)
     return SimpleNamespace(boot=report, layer=layer)
 
 
 def usr_by_type(shop: Workshop) -> SimpleNamespace:
-    return _lone(shop, "usr-by-type", gpu=True, partitions=1, usr_type=disk.TYPE_USR)
+    """The kernel is locked down, and two more drivers have a module that it does not take."""
+    room = shop.room("usr-by-type")
+    on_usr = {DRIVER: shop.bundle(room, DRIVER),
+              UNKNOWN: shop.bundle_of(room, UNKNOWN, shop.hello, module_key=secureboot.foreign_key(room)),
+              UNSIGNED: shop.bundle_of(room, UNSIGNED, shop.hello)}
+    return _lone(shop, room, on_usr, partitions=1, usr_type=disk.TYPE_USR, arguments=("lockdown=integrity",))
 
 
 def two_usr_partitions(shop: Workshop) -> SimpleNamespace:
-    return _lone(shop, "two-usr-partitions", gpu=True, partitions=2, usr_type=disk.TYPE_FLATCAR_USR)
+    room = shop.room("two-usr-partitions")
+    return _lone(shop, room, {DRIVER: shop.bundle(room, DRIVER)}, partitions=2, usr_type=disk.TYPE_FLATCAR_USR)
 
 
 def no_gpu(shop: Workshop) -> SimpleNamespace:
-    return _lone(shop, "no-gpu", gpu=False, partitions=1, usr_type=disk.TYPE_USR)
+    room = shop.room("no-gpu")
+    return _lone(shop, room, {DRIVER: shop.bundle(room, DRIVER)}, partitions=1, usr_type=disk.TYPE_USR, gpu=False)
 
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, provisioned, refused, read_only_root, without_keys, switched_off, usr_by_type,
+        real_system, provisioned, faulty, secure_boot, refused, read_only_root, without_keys, switched_off, usr_by_type,
         two_usr_partitions, no_gpu)}

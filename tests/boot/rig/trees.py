@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import places
 from .debian import Kernel
-from .host import run
+from .host import RigError, run
 
 BUSYBOX = Path("/usr/bin/busybox")
 GPU_MODULE = "virtio_gpu"
@@ -36,13 +36,16 @@ def _programs(folder: Path, where: str, scripts: dict[str, str]) -> None:
         write(folder / name, (places.GUEST / source).read_text().replace("/usr/bin/", f"{where}/"), 0o755)
 
 
-def dependencies(kernel: Kernel, module: str) -> list[Path]:
-    """Paths, below the module tree, of everything that `module` needs, without itself (modules.dep)."""
+def closure(kernel: Kernel, wanted: set[str], without: set[str]) -> list[Path]:
+    """Paths, below the module tree, of the wanted modules and everything that they need (modules.dep), without some."""
+    found = {}
     for line in (kernel.modules / "modules.dep").read_text().splitlines():
         path, _, needs = line.partition(":")
-        if Path(path).name.split(".")[0].replace("-", "_") == module:
-            return [Path(need) for need in needs.split()]
-    raise LookupError(module)
+        found[Path(path).name.split(".")[0].replace("-", "_")] = [path, *needs.split()]
+    if missing := wanted - set(found):
+        raise RigError(f"{kernel.modules} has no {' '.join(sorted(missing))}")
+    left_out = {found[name][0] for name in without}
+    return sorted(Path(path) for path in {path for name in wanted for path in found[name]} - left_out)
 
 
 def module_tree(kernel: Kernel, usr: Path, modules: list[Path]) -> None:
