@@ -64,7 +64,8 @@ LIBS_ALL := $(LIBS_BOOT) -lb2
 BUILD_PACKAGES := gcc libc6-dev binutils make ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev shellcheck file \
-	python3 python3-pytest python3-yaml python3-cryptography python3-zstandard man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
+	python3 python3-pytest python3-yaml python3-cryptography python3-zstandard \
+	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1
 
