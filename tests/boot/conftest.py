@@ -31,13 +31,20 @@ def the_workshop() -> Workshop:
         return _workshop[0]
 
 
+def _boot(name: str) -> Future:
+    """The machine of that name, started if nobody has."""
+    if name not in _boots:
+        _boots[name] = _pool.submit(lambda: scenarios.ALL[name](the_workshop()))
+    return _boots[name]
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    for name, scenario in scenarios.ALL.items():
+    for name in scenarios.ALL:
         if name in wanted:
-            _boots[name] = _pool.submit(lambda scenario=scenario: scenario(the_workshop()))
+            _boot(name)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -62,7 +69,7 @@ def workshop() -> Workshop:
 def _machine(name: str):
     @pytest.fixture(scope="session", name=name)
     def booted():
-        return _boots[name].result()
+        return _boot(name).result()
     return booted
 
 
