@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several files need: the helpers of tests/tools and tests/corpus, a fake machine, something that measures."""
+import resource
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "tools"), str(TESTS)]
+
+# A program that goes wrong must not fill the disk; what it runs into is an error that its test sees.
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @pytest.fixture

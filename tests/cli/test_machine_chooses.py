@@ -121,6 +121,16 @@ def test_a_link_inside_the_directory_is_followed_one_out_of_it_is_not(live):
         (place / "gpu.tar.zst").unlink()
 
 
+def test_more_bundles_than_are_looked_at_are_not_silently_passed_over(live):
+    """64 files are looked at for one driver; who has more must hear of it."""
+    for number in range(64):
+        live.usr(b"rubbish", f"a{number:02}.tar.zst")
+    live.usr(bundle(), "z.tar.zst")
+    done = live.boot()
+    said = [done.driver["text"], *done.driver["warnings"], *done.status["warnings"], *(each["text"] for each in done.driver["rejected"])]
+    assert done.driver["reason"] == "loaded" or any("64" in text for text in said)
+
+
 # --- equivocation ----------------------------------------------------------------------------------
 
 def test_only_the_best_serial_must_be_unique(live):

@@ -145,7 +145,7 @@ def test_a_device_that_udev_is_still_busy_with_is_waited_for(machine):
     done = machine.boot()
     timer.join()
     assert done.driver["reason"] != "no-device" and done.driver["devices"] == ["0000:00:02.0"]
-    assert 0.2 < time.monotonic() - began < 5
+    assert 0.2 < time.monotonic() - began < 9
 
 
 def test_a_device_that_is_there_is_not_waited_for(machine):
@@ -153,7 +153,7 @@ def test_a_device_that_is_there_is_not_waited_for(machine):
     machine.write_live("run/udev/queue", "")
     began = time.monotonic()
     machine.boot()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
 
 
 # --- the own copy ----------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ import pytest
 
 import elf
 from bundlemaker import MODULES, RELEASE, TEST_KEY, File, Recipe, cut_at, digest_of, module_file, modules, spoil
-from program import DONE, KERNEL, MODULUS, environment
+from fakehost import BUILD_ID
+from minisign import PublicKey
+from program import DONE, KERNEL, MODULUS, environment, modulus
 
 NODES = ("dri/card0", "dri/renderD128")
 # no module is inserted, since all are live
@@ -55,6 +57,25 @@ def test_the_report_has_it_all(live):
     assert [phase["name"] for phase in driver["phases"]] == ["source", "stream", "load", "cache", "nodes"]
     assert all(type(phase["us"]) is int and phase["us"] >= 0 for phase in driver["phases"])
     assert driver["cached"] == f"/var/lib/modulus/bundles/{RELEASE}/gpu-modules-{digest_of(data)}.tar.zst"
+
+
+def test_what_build_makes_is_what_boot_takes(live, tmp_path):
+    """With the key that keygen made; the manifest says what to load."""
+    made = tmp_path / "modules"
+    made.mkdir()
+    for name in ("alpha", "beta"):
+        (made / f"{name}.ko").write_bytes(elf.module(name, RELEASE, depends="alpha" if name == "beta" else ""))
+    public = live.root / "etc/modulus/keys/made.pub"
+    assert modulus("keygen", "--secret", tmp_path / "key", "--public", public).returncode == DONE
+    place = live.root / "usr/lib/modulus/bundles" / RELEASE
+    place.mkdir()
+    done = modulus("build", "--name", "gpu", "--version", "1.0", "--kernel", RELEASE, "--kernel-dir", tmp_path, "--modules", made,
+                   "--build-id", BUILD_ID, "--serial", "7", "--key", tmp_path / "key", "--output", place / "gpu.tar.zst")
+    assert done.returncode == DONE, done.stderr
+    driver = live.boot().driver
+    assert driver["reason"] == "loaded" and driver["serial"] == 7
+    assert driver["key_id"] == PublicKey.parse(public.read_bytes()).name
+    assert [module["name"] for module in driver["modules"]] == ["alpha", "beta"]
 
 
 # --- the cache -------------------------------------------------------------------------------------
