@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The steps in their order: boot, finish and bless over a whole machine that is a directory. What
+ * each step does by itself is in the other files.
+ */
+#include "boot.h"
+#include "fakekernel.h"
+#include "store.h"
+
+#define GPU_ALIAS "pci:v00001AF4d00001050sv00001AF4sd00001100bc03sc80i00"
+#define CONF "[Driver]\nVersion=1.0\nMatch=pci:v00001AF4d00001050*\n"
+#define USR "root/usr/lib/modulus/bundles/" RELEASE "/"
+#define STATUS "live/run/modulus/status.json"
+
+/* --- a machine --- */
+
+static void put_key(const struct place *p, unsigned int i)
+{
+	_cleanup_free_ char *text = sample_public_text(i);
+
+	put_text(p, "root/etc/modulus/keys/a.pub", text);
+}
+
+static void put_gpu(const struct place *p)
+{
+	put_text(p, "live/sys/devices/pci0/0000:00:02.0/modalias", GPU_ALIAS "\n");
+	put_text(p, "live/sys/devices/pci0/0000:00:02.0/uevent", "DRIVER=virtio-pci\n");
+	put_text(p, "live/sys/devices/pci0/0000:00:02.0/drm/card0/dev", "226:0\n");
+	put_text(p, "live/sys/devices/pci0/0000:00:02.0/drm/card0/uevent", "DEVNAME=dri/card0\n");
+	put_link(p, "live/sys/bus/pci/devices/0000:00:02.0", "../../../devices/pci0/0000:00:02.0");
+}
+
+/* A kernel, one driver that is configured, one trusted key; no device and no bundle yet. */
+static void make_machine(struct place *p)
+{
+	static const char *const tree[] = { "drm:", "virtio_dma_buf:", NULL };
+
+	put_text(p, "live/proc/cmdline", "quiet\n");
+	put_text(p, "live/proc/sys/kernel/osrelease", RELEASE "\n");
+	put_text(p, "live/proc/sys/kernel/tainted", "0\n");
+	put_text(p, "live/proc/sys/kernel/random/boot_id", "0a1b\n");
+	put_dir(p, "live/dev");
+	put_dir(p, "live/sys/bus/pci/devices");
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF);
+	put_key(p, 0);
+	put_module_tree(p, tree);
+	fake_kernel(p);
+}
+
+/* gpu.ko, which needs drm; without a build-id, since the machine's notes are not there. */
+static struct blob gpu_bundle(uint64_t serial, const char *vermagic, const char *firmware, unsigned int key)
+{
+	_cleanup_blob_ struct blob ko =
+		fake_module_bytes(&(struct fake_module){ .name = "gpu", .depends = "drm", .vermagic = vermagic });
+	_cleanup_sample_ struct sample s;
+	struct blob file;
+
+	sample_begin(&s);
+	s.m->serial = serial;
+	s.key = key;
+	set_text(&s.m->kernel.build_id, NULL);
+	sample_file(&s, "gpu.ko", ko.v, ko.n);
+	if (firmware)
+		sample_file(&s, "usr/lib/firmware/gpu.bin", firmware, strlen(firmware));
+	sample_seal(&s);
+	file = s.bundle;
+	s.bundle = (struct blob){ 0 };
+	return file;
+}
+
+static void put_bundle(const struct place *p, const char *path, uint64_t serial)
+{
+	_cleanup_blob_ struct blob b = gpu_bundle(serial, NULL, NULL, 0);
+
+	put_blob(p, path, b.v, b.n);
+}
+
+/* --- what it reported --- */
+
+static json_t *status_of(const struct place *p)
+{
+	json_t *status = NULL;
+
+	assert_int_equal(status_read(&p->host, &status), 0);
+	return status;
+}
+
+/* The driver's entry. */
+static json_t *driver_of(const json_t *status)
+{
+	json_t *d = json_array_get(json_object_get(status, "drivers"), 0);
+
+	assert_non_null(d);
+	return d;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text ? text : "(none)";
+}
+
+static void assert_reason(const struct place *p, const char *reason, const char *says)
+{
+	json_t *status = status_of(p);
+
+	assert_string_equal(text_of(driver_of(status), "reason"), reason);
+	assert_contains(text_of(driver_of(status), "text"), says);
+	json_decref(status);
+}
+
+static unsigned int cached(const struct place *p)
+{
+	return count_entries(p, "root" STORE_DIR "/" RELEASE);
+}
+
+/* --- boot --- */
+
+static void test_a_machine_with_the_device_gets_modules_nodes_and_a_cached_copy(void **state)
+{
+	struct place *p = *state;
+	const json_t *d;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \nmknod dev/dri/card0 226:0 0600\n");
+	status = status_of(p);
+	d = driver_of(status);
+	assert_string_equal(text_of(d, "reason"), "loaded");
+	assert_string_equal(text_of(d, "source"), "usr");
+	assert_string_equal(text_of(d, "origin"), "usr:/usr/lib/modulus/bundles/" RELEASE "/x.tar.zst");
+	assert_int_equal(json_integer_value(json_object_get(d, "serial")), 7);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(d, "nodes"), 0)), "/dev/dri/card0");
+	assert_string_equal(json_string_value(json_array_get(json_object_get(d, "devices"), 0)), "0000:00:02.0");
+	assert_string_equal(text_of(status, "stage"), "initramfs");
+	json_decref(status);
+	assert_int_equal(cached(p), 1);
+	assert_true(is_there(p, "live/run/modulus/bin/modulus"));
+}
+
+static void test_the_second_boot_uses_the_cache(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_int_equal(unlinkat(p->fd, USR "x.tar.zst", 0), 0);
+	assert_int_equal(unlinkat(p->fd, "live/sys/module/gpu/initstate", 0), 0);
+	put_text(p, "live/sys/module/gpu/initstate", "going\n");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	assert_string_equal(text_of(driver_of(status), "source"), "cache");
+	json_decref(status);
+	assert_int_equal(cached(p), 1);
+}
+
+static void test_without_the_device_nothing_is_read_inserted_or_written(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_text(p, "root/etc/modulus/keys/bad.pub", "would be a warning if it was read");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "no-device", "no device matches");
+	assert_string_equal(fake_kernel_log(), "");
+	assert_false(is_there(p, "root/var"));
+	{
+		json_t *status = status_of(p);
+
+		assert_int_equal(json_array_size(json_object_get(status, "warnings")), 0);
+		json_decref(status);
+	}
+}
+
+static void test_modulus_off_does_nothing(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_text(p, "live/proc/cmdline", "quiet modulus=off\n");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "disabled", "modulus=off");
+	assert_string_equal(fake_kernel_log(), "");
+	assert_false(is_there(p, "root/var"));
+	assert_false(is_there(p, "live/run/modulus/bin"));
+}
+
+static void test_without_any_driver_the_boot_goes_on(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	assert_int_equal(unlinkat(p->fd, "root/etc/modulus/" SAMPLE_NAME ".conf", 0), 0);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	assert_int_equal(json_array_size(json_object_get(status, "drivers")), 0);
+	json_decref(status);
+}
+
+static void test_one_bad_driver_file_does_not_spoil_the_others(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_text(p, "root/etc/modulus/a-bad-one.conf", "hello\n");
+	assert_int_equal(boot_run(&p->host), EXIT_CONFIG);
+	status = status_of(p);
+	assert_string_equal(text_of(driver_of(status), "reason"), "bad-config");
+	assert_string_equal(text_of(json_array_get(json_object_get(status, "drivers"), 1), "reason"), "loaded");
+	json_decref(status);
+}
+
+static void test_each_failure_has_its_exit_code_and_loads_nothing(void **state)
+{
+	static const struct {
+		const char *what, *reason;
+		unsigned int key;
+		const char *vermagic;
+		bool flip, none;
+		int code;
+	} cases[] = {
+		{ "no bundle", "no-bundle", 0, NULL, false, true, EXIT_NO_BUNDLE },
+		{ "another key", "untrusted", 1, NULL, false, false, EXIT_UNTRUSTED },
+		{ "a damaged bundle", "corrupt", 0, NULL, true, false, EXIT_UNTRUSTED },
+		{ "another vermagic", "wrong-kernel", 0, "5.10 SMP ", false, false, EXIT_NO_BUNDLE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_blob_ struct blob b = gpu_bundle(7, cases[i].vermagic, NULL, cases[i].key);
+		struct place *p;
+
+		place_setup((void **)&p);
+		make_machine(p);
+		put_gpu(p);
+		if (cases[i].flip)
+			b.v[b.n - 1] ^= 1;
+		if (!cases[i].none)
+			put_blob(p, USR "x.tar.zst", b.v, b.n);
+		assert_case(cases[i].what, boot_run(&p->host) == cases[i].code);
+		assert_reason(p, cases[i].reason, "");
+		assert_case(cases[i].what, streq(fake_kernel_log(), ""));
+		assert_case(cases[i].what, cached(p) == 0); /* what cannot be used is not kept */
+		place_teardown((void **)&p);
+	}
+}
+
+static void test_a_bad_bundle_is_passed_over_for_the_next(void **state)
+{
+	_cleanup_blob_ struct blob damaged = gpu_bundle(9, NULL, NULL, 0), other = gpu_bundle(8, "5.10 SMP ", NULL, 0);
+	struct place *p = *state;
+	const json_t *d;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	damaged.v[damaged.n - 1] ^= 1;
+	put_blob(p, USR "a.tar.zst", damaged.v, damaged.n);
+	put_blob(p, USR "b.tar.zst", other.v, other.n);
+	put_bundle(p, USR "c.tar.zst", 7);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	d = driver_of(status);
+	assert_string_equal(text_of(d, "origin"), "usr:/usr/lib/modulus/bundles/" RELEASE "/c.tar.zst");
+	assert_int_equal(json_array_size(json_object_get(d, "rejected")), 2);
+	assert_string_equal(text_of(json_array_get(json_object_get(d, "rejected"), 0), "reason"), "corrupt");
+	assert_string_equal(text_of(json_array_get(json_object_get(d, "rejected"), 1), "reason"), "wrong-kernel");
+	json_decref(status);
+	assert_int_equal(cached(p), 1);
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \nmknod dev/dri/card0 226:0 0600\n");
+}
+
+/* A bundle with one module of this name, which needs drm. */
+static void put_bundle_of(const struct place *p, const char *path, uint64_t serial, const char *module)
+{
+	_cleanup_blob_ struct blob ko = fake_module_bytes(&(struct fake_module){ .name = module, .depends = "drm" });
+	_cleanup_free_ char *file = str_printf("%s.ko", module);
+	_cleanup_sample_ struct sample s;
+
+	sample_begin(&s);
+	s.m->serial = serial;
+	set_text(&s.m->kernel.build_id, NULL);
+	sample_file(&s, file, ko.v, ko.n);
+	sample_seal(&s);
+	put_blob(p, path, s.bundle.v, s.bundle.n);
+}
+
+static void test_a_bundle_of_which_nothing_is_live_is_passed_over_for_the_next(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle_of(p, USR "a.tar.zst", 9, "ill_signed");
+	put_bundle_of(p, USR "b.tar.zst", 8, "gpu");
+	fake_kernel_answers("ill_signed", FAKE_RETURN, -EKEYREJECTED);
+	/* drm is the kernel's own: that it is live now does not bind us to the first bundle */
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_contains(fake_kernel_log(), "probe drm\nfinit ill_signed \nfinit gpu \n");
+}
+
+static void test_a_damaged_copy_in_the_cache_is_replaced_by_the_good_one(void **state)
+{
+	_cleanup_blob_ struct blob good = gpu_bundle(7, NULL, NULL, 0);
+	struct place *p = *state;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_free_ char *path = NULL, *text = NULL;
+	json_t *status;
+	struct err err;
+	size_t n;
+
+	make_machine(p);
+	put_gpu(p);
+	put_blob(p, USR "x.tar.zst", good.v, good.n);
+	assert_int_equal(open_sample(&good, &b, &err), 0);
+	path = str_printf("root" STORE_DIR "/" RELEASE "/" SAMPLE_NAME "-modules-%s.tar.zst",
+			  bundle_manifest(b)->digest);
+	good.v[good.n - 1] ^= 1;
+	put_blob(p, path, good.v, good.n);
+	good.v[good.n - 1] ^= 1;
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	assert_string_equal(text_of(driver_of(status), "source"), "usr");
+	json_decref(status);
+	assert_int_equal(read_whole_at(p->fd, path, 1u << 20, &text, &n), 0);
+	assert_int_equal(n, good.n);
+	assert_memory_equal(text, good.v, n);
+}
+
+static void test_a_module_that_the_kernel_refuses_is_not_tried_from_elsewhere(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "a.tar.zst", 9);
+	put_bundle(p, USR "b.tar.zst", 8);
+	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_reason(p, "init-failed", "gpu found no device");
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \n");
+}
+
+static void test_a_cache_that_cannot_be_written_is_a_warning(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_text(p, "root/etc/fstab", "UUID=1 /var ext4 defaults 0 2\n");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	assert_contains(json_string_value(json_array_get(json_object_get(driver_of(status), "warnings"), 0)),
+			"not cached: cache-unreachable");
+	assert_true(json_is_null(json_object_get(driver_of(status), "cached")));
+	json_decref(status);
+}
+
+static void test_firmware_is_where_the_kernel_was_told_to_look(void **state)
+{
+	_cleanup_blob_ struct blob b = gpu_bundle(7, NULL, "firmware", 0);
+	struct place *p = *state;
+	_cleanup_free_ char *path = NULL, *firmware = NULL;
+
+	make_machine(p);
+	put_gpu(p);
+	put_blob(p, USR "x.tar.zst", b.v, b.n);
+	put_text(p, "live/sys/module/firmware_class/parameters/path", "\n");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	path = get_text(p, "live/sys/module/firmware_class/parameters/path");
+	assert_contains(path, "/run/modulus/firmware");
+	firmware = get_text(p, "live/run/modulus/firmware/gpu.bin");
+	assert_string_equal(firmware, "firmware");
+}
+
+static void test_a_serial_that_nobody_blessed_binds_nobody(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_false(is_there(p, "root/var/lib/modulus/serials"));
+}
+
+/* --- finish --- */
+
+static void test_a_device_that_came_late_is_served_by_finish(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "no-device", "");
+	put_gpu(p);
+	assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	assert_reason(p, "loaded", "");
+	assert_contains(fake_kernel_log(), "finit gpu \n");
+	status = status_of(p);
+	assert_true(json_is_object(json_object_get(status, "finish")));
+	assert_int_equal(json_array_size(json_object_get(status, "drivers")), 1);
+	json_decref(status);
+}
+
+static void test_finish_does_not_load_twice(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \nmknod dev/dri/card0 226:0 0600\n");
+}
+
+static void test_finish_does_not_try_again_what_failed(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \n");
+	assert_reason(p, "init-failed", "");
+}
+
+static void test_where_boot_did_not_run_finish_does_its_work(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	assert_reason(p, "loaded", "");
+}
+
+static void test_finish_leaves_a_foreign_status_alone(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_ char *text = NULL;
+
+	make_machine(p);
+	put_text(p, STATUS, "{\"format\":99}");
+	assert_int_equal(finish_run(&p->host), EXIT_SYSTEM);
+	text = get_text(p, STATUS);
+	assert_string_equal(text, "{\"format\":99}");
+}
+
+/* --- bless --- */
+
+static void test_what_was_blessed_is_not_undercut_by_an_older_bundle(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_int_equal(bless_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	assert_true(json_is_object(json_object_get(status, "blessed")));
+	json_decref(status);
+	/* the newer one is taken away, an older one offered */
+	assert_int_equal(unlinkat(p->fd, USR "x.tar.zst", 0), 0);
+	{
+		_cleanup_free_ char *dir = place_path(p, "root" STORE_DIR "/" RELEASE);
+		_cleanup_free_ char *gone = place_path(p, "gone");
+
+		assert_int_equal(rename(dir, gone), 0);
+	}
+	put_bundle(p, USR "old.tar.zst", 8);
+	assert_int_equal(boot_run(&p->host), EXIT_NO_BUNDLE);
+	assert_reason(p, "stale", "serial 9 was in use here");
+}
+
+static void test_only_what_was_loaded_is_blessed(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_int_equal(bless_run(&p->host), EXIT_DONE);
+	assert_false(is_there(p, "root/var/lib/modulus/serials"));
+}
+
+static void test_there_is_nothing_to_bless_where_nothing_ran(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	assert_int_equal(bless_run(&p->host), EXIT_SYSTEM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		at_place(test_a_machine_with_the_device_gets_modules_nodes_and_a_cached_copy),
+		at_place(test_the_second_boot_uses_the_cache),
+		at_place(test_without_the_device_nothing_is_read_inserted_or_written),
+		at_place(test_modulus_off_does_nothing),
+		at_place(test_without_any_driver_the_boot_goes_on),
+		at_place(test_one_bad_driver_file_does_not_spoil_the_others),
+		cmocka_unit_test(test_each_failure_has_its_exit_code_and_loads_nothing),
+		at_place(test_a_bad_bundle_is_passed_over_for_the_next),
+		at_place(test_a_bundle_of_which_nothing_is_live_is_passed_over_for_the_next),
+		at_place(test_a_damaged_copy_in_the_cache_is_replaced_by_the_good_one),
+		at_place(test_a_module_that_the_kernel_refuses_is_not_tried_from_elsewhere),
+		at_place(test_a_cache_that_cannot_be_written_is_a_warning),
+		at_place(test_firmware_is_where_the_kernel_was_told_to_look),
+		at_place(test_a_serial_that_nobody_blessed_binds_nobody),
+		at_place(test_a_device_that_came_late_is_served_by_finish),
+		at_place(test_finish_does_not_load_twice),
+		at_place(test_finish_does_not_try_again_what_failed),
+		at_place(test_where_boot_did_not_run_finish_does_its_work),
+		at_place(test_finish_leaves_a_foreign_status_alone),
+		at_place(test_what_was_blessed_is_not_undercut_by_an_older_bundle),
+		at_place(test_only_what_was_loaded_is_blessed),
+		at_place(test_there_is_nothing_to_bless_where_nothing_ran),
+	};
+
+	return cmocka_run_group_tests_name("boot", tests, NULL, NULL);
+}
