@@ -102,10 +102,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 int place_teardown(void **state)
 {
+	static const char *const mounts[] = { "root/var", "root" };
 	struct place *p = *state;
 
 	host_close(&p->host);
 	close(p->fd);
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) { /* where a test failed before it unmounted */
+		_cleanup_free_ char *path = place_path(p, mounts[i]);
+
+		(void)umount2(path, MNT_DETACH);
+	}
 	(void)nftw(p->path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	free(p);
 	return 0;
