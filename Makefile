@@ -27,6 +27,7 @@
 #   DESTDIR, prefix    where `make install` puts things (prefix: /usr)
 #   KMOD_SRC=DIR       an unpacked kmod 30 source tree to build libkmod from, instead of the archive
 #                      that `make deps` fetches
+#   CURL_SRC=DIR       an unpacked curl source tree to build libcurl from, likewise
 #   MODULUS_CACHE      what is slow to make or to fetch (~/.cache/modulus)
 #   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
 #   PYTEST_ARGS        handed to pytest, for example PYTEST_ARGS='-k usr -x'
@@ -54,14 +55,14 @@ UNIT_HELPER := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 
 # Static archives want this order: users before what they use. OpenSSL gives Ed25519 and SHA-256.
 # libb2 is for minisign's secret keys (a 32-byte BLAKE2b, which OpenSSL 3.0 lacks).
-LIBS_BOOT := -lblkid -larchive -lzstd -llzma -lz -ljansson -linih -lcrypto
+LIBS_BOOT := -lblkid -larchive -lzstd -llzma -lz -ljansson -linih -lssl -lcrypto
 LIBS_ALL := $(LIBS_BOOT) -lb2
 
 # --- packages (Debian 12) --------------------------------------------------------------------------
 
-BUILD_PACKAGES := gcc libc6-dev binutils make ca-certificates xz-utils \
+BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
-TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev shellcheck file \
+TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	python3 python3-pytest python3-yaml man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools
@@ -99,7 +100,7 @@ WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototype
 FORTIFY := -U_FORTIFY_SOURCE $(if $(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 HARDEN := $(FORTIFY) -fstack-protector-strong
 PLACE := -ffile-prefix-map=$(CURDIR)=. -ffunction-sections -fdata-sections
-LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -Istage $(KMOD_CFLAGS)
+LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -Istage $(SOURCE_CFLAGS)
 
 BASE_FLAGS = $(LANGUAGE) $(WARN) $(CPPFLAGS)
 OBJ_FLAGS = $(BASE_FLAGS) $(PLACE) $(HARDEN) $(CFLAGS)
@@ -109,14 +110,16 @@ CLANG_FLAGS = $(OBJ_FLAGS) -Itests/unit
 
 ifeq ($(STATIC),1)
 KMOD_LIB := build/libkmod.a
-KMOD_HEADER := build/kmod/libkmod/libkmod.h
-KMOD_CFLAGS := -isystem build/kmod/libkmod
+CURL_LIB := build/libcurl.a
+SOURCE_HEADER := build/kmod/libkmod/libkmod.h build/curl/include/curl/curl.h
+SOURCE_CFLAGS := -isystem build/kmod/libkmod -isystem build/curl/include -DCURL_STATICLIB
 # --no-warnings: glibc's notices about dlopen and getaddrinfo in libcrypto, which we never call
 LINK_FLAGS := -static -Wl,--no-warnings
 else
 KMOD_LIB = $(shell pkg-config --libs libkmod)
-KMOD_HEADER :=
-KMOD_CFLAGS = $(shell pkg-config --cflags libkmod)
+CURL_LIB = $(shell pkg-config --libs libcurl)
+SOURCE_HEADER :=
+SOURCE_CFLAGS = $(shell pkg-config --cflags libkmod libcurl)
 LINK_FLAGS := -pie -Wl,-z,now
 OBJ_FLAGS += -fPIE
 endif
@@ -139,6 +142,7 @@ help:
 # on Debian); nothing else changes the machine without being asked.
 AUTO_DEPS := $(if $(filter demo check check-unit check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
+CURL_FETCH := :
 ifneq ($(KMOD_SRC),)
 KMOD_ORIGIN := $(KMOD_SRC)/libkmod/libkmod.c
 else
@@ -148,17 +152,33 @@ KMOD_FETCH := tests/deps/fetch.sh kmod_$(KMOD_VERSION).orig.tar.xz pool/main/k/k
 endif
 endif
 
+ifneq ($(CURL_SRC),)
+CURL_ORIGIN := $(CURL_SRC)/configure
+else
+CURL_ORIGIN := $(MODULUS_CACHE)/curl/configure
+ifeq ($(STATIC),1)
+CURL_FETCH := tests/deps/fetch-source.sh curl libcurl4-openssl-dev
+endif
+endif
+
 deps-build:
 	@tests/deps/install.sh $(BUILD_PACKAGES)
 	@$(KMOD_FETCH)
+	@$(CURL_FETCH)
 
 deps:
 	@tests/deps/install.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH)
+	@$(CURL_FETCH)
 
 deps-auto:
 	@tests/deps/install.sh --auto $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH) || true
+	@test -d $(MODULUS_CACHE)/curl || $(CURL_FETCH) || true
+
+$(CURL_ORIGIN): | $(AUTO_DEPS)
+	@test -e $@ || { echo "modulus: $@ is missing: run 'make deps' (Debian), or set CURL_SRC= to the" \
+		"directory of an unpacked curl source" >&2; exit 1; }
 
 $(KMOD_ORIGIN): | $(AUTO_DEPS)
 	@test -e $@ || { echo "modulus: $@ is missing: run 'make deps' (Debian), or set KMOD_SRC= to the" \
@@ -177,7 +197,7 @@ build/ready: build/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_
 
 # Written only when the text differs, so that the time stamp is that of the last change.
 build/config: FORCE | $(AUTO_DEPS)
-	$(shell mkdir -p build)$(file >build/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN))
+	$(shell mkdir -p build)$(file >build/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN) $(CURL_ORIGIN))
 	@cmp -s build/config.new $@ && rm build/config.new || mv build/config.new $@
 
 # Also names the objects, since removing a source file makes nothing newer.
@@ -214,6 +234,33 @@ build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready Makefile
 	$(OBJCOPY) --wildcard --keep-global-symbol='kmod_*' libkmod.o && \
 	$(AR) rcsD libkmod.a libkmod.o && rm libkmod.o
 
+# --- libcurl ---------------------------------------------------------------------------------------
+
+# Debian's libcurl.a wants sixteen libraries more than HTTP and TLS do; this one wants OpenSSL alone.
+# The threaded resolver stays: without it a name server that does not answer holds us up for as long as
+# it likes.
+CURL_OPTIONS := --disable-shared --enable-static --disable-dependency-tracking --with-openssl --enable-ipv6 \
+	$(addprefix --without-,zlib brotli zstd libpsl libidn2 nghttp2 librtmp libssh2 libssh gssapi libgsasl \
+		ca-bundle ca-path) \
+	$(addprefix --disable-,ftp file ldap ldaps rtsp dict telnet tftp pop3 imap smb smtp gopher mqtt ares \
+		cookies ntlm ntlm-wb tls-srp unix-sockets alt-svc hsts doh mime netrc progress-meter \
+		dateparse headers-api get-easy-options dnsshuffle socketpair libcurl-option \
+		openssl-auto-load-config verbose manual)
+
+CURL_CFLAGS = $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) -ffunction-sections -fdata-sections -w \
+	-ffile-prefix-map=$(dir $(CURL_ORIGIN))=curl/ -ffile-prefix-map=$(CURDIR)/build/curl=curl
+
+build/curl/include/curl/curl.h: build/config $(CURL_ORIGIN) build/ready | $(AUTO_DEPS)
+	@rm -rf build/curl && mkdir -p build/curl/include
+	$(Q)cp -R $(dir $(CURL_ORIGIN))include/curl build/curl/include/ && touch $@
+
+build/libcurl.a: build/curl/include/curl/curl.h Makefile
+	$(call say,LIB,$@)
+	$(Q)cd build/curl && CC='$(CC)' CFLAGS='$(CURL_CFLAGS)' $(dir $(CURL_ORIGIN))configure -q $(CURL_OPTIONS) \
+		> configure.log 2>&1 || { tail -n 20 configure.log >&2; exit 1; }
+	$(Q)$(MAKE) -s -C build/curl/lib V=0 libcurl.la > build/curl/make.log 2>&1 || { tail -n 20 build/curl/make.log >&2; exit 1; }
+	$(Q)cp build/curl/lib/.libs/libcurl.a $@
+
 # --- the programs ----------------------------------------------------------------------------------
 
 OBJ := $(SRC:stage/%.c=build/obj/%.o)
@@ -224,21 +271,21 @@ DIRS := build/obj build/san/stage build/san/unit build/clang/stage build/clang/u
 $(DIRS):
 	@mkdir -p $@
 
-build/obj/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/obj
+build/obj/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/obj
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
 
-build/obj/main-boot.o: stage/main.c build/config build/ready $(KMOD_HEADER) | build/obj
+build/obj/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | build/obj
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
-build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB)) build/linked
+build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(LIBS_ALL)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
 
-build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB)) build/linked
+build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(LIBS_BOOT)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT)
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir) $(DESTDIR)$(unitdir)
@@ -262,21 +309,21 @@ SAN_OBJ := $(patsubst stage/%.c,build/san/stage/%.o,$(filter-out stage/main.c,$(
 SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=build/san/unit/%.o)
 UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=build/san/%)
 
-build/san/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/san/stage
+build/san/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/san/stage
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
-build/san/unit/%.o: tests/unit/%.c build/config build/ready $(KMOD_HEADER) | build/san/unit
+build/san/unit/%.o: tests/unit/%.c build/config build/ready $(SOURCE_HEADER) | build/san/unit
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
 build/san/libstage.a: $(SAN_OBJ) build/linked
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(SAN_OBJ)
 
-$(UNIT_PROGRAMS): build/san/%: build/san/unit/%.o $(SAN_HELPER) build/san/libstage.a $(filter %.a,$(KMOD_LIB))
+$(UNIT_PROGRAMS): build/san/%: build/san/unit/%.o $(SAN_HELPER) build/san/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=address,undefined $(LDFLAGS) -o $@ $(filter %.o,$^) build/san/libstage.a \
-		$(KMOD_LIB) $(LIBS_ALL) -lcmocka
+		$(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) -lcmocka
 
 # The last lines of each program that passed, everything of one that did not.
 check-unit: $(UNIT_PROGRAMS)
@@ -310,21 +357,21 @@ demo: all
 SCRIPTS = $(sort .ci/run $(shell find dracut tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
-build/clang/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/clang/stage
+build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
 
-build/clang/stage/main-boot.o: stage/main.c build/config build/ready $(KMOD_HEADER) | build/clang/stage
+build/clang/stage/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
-build/clang/unit/%.o: tests/unit/%.c build/config build/ready $(KMOD_HEADER) | build/clang/unit
+build/clang/unit/%.o: tests/unit/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/unit
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DUNIT_TEST -MMD -MP -c -o $@ $<
 
-lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB)) | $(AUTO_DEPS)
+lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) | $(AUTO_DEPS)
 	$(Q)shellcheck --exclude=SC2187 $(SCRIPTS)
-	$(Q)$(if $(filter %.a,$(KMOD_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
+	$(Q)$(if $(filter %.a,$(KMOD_LIB) $(CURL_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
 	@echo "modulus: lint passed"
 
 ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))
