@@ -44,6 +44,9 @@ export TZ := UTC
 # --- what is built ---------------------------------------------------------------------------------
 
 VERSION := 0.1.0
+# Certificates are not judged by a clock that is before this: SOURCE_DATE_EPOCH, or the release.
+RELEASED := 1795392000
+EPOCH := $(or $(SOURCE_DATE_EPOCH),$(RELEASED))
 
 # Only the program that makes bundles has these; the one in the initramfs does not.
 BUILDER_SRC := build.c modlist.c modsource.c kbuild.c modsign.c tarwrite.c decompress.c kernelimage.c minisignkey.c cmd_build.c
@@ -100,7 +103,7 @@ WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototype
 FORTIFY := -U_FORTIFY_SOURCE $(if $(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 HARDEN := $(FORTIFY) -fstack-protector-strong
 PLACE := -ffile-prefix-map=$(CURDIR)=. -ffunction-sections -fdata-sections
-LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -Istage $(SOURCE_CFLAGS)
+LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -DMODULUS_EPOCH=$(EPOCH) -Istage $(SOURCE_CFLAGS)
 
 BASE_FLAGS = $(LANGUAGE) $(WARN) $(CPPFLAGS)
 OBJ_FLAGS = $(BASE_FLAGS) $(PLACE) $(HARDEN) $(CFLAGS)

@@ -25,8 +25,10 @@ struct bundle {
 	void *tee_ctx;
 };
 
-static int read_failed(struct err *err, ssize_t n)
+static int read_failed(const struct bundle *b, struct err *err, ssize_t n)
 {
+	if (b->reader->why.code == (int)n)
+		return err_set(err, (int)n, "%s", b->reader->why.text);
 	return err_sys(err, (int)n, "reading");
 }
 
@@ -40,7 +42,7 @@ static int read_frame(struct bundle *b, uint32_t magic, size_t max, const char *
 
 	n = reader_read_full(b->reader, head, sizeof(head));
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	if (n != (ssize_t)sizeof(head) || le32toh(head[0]) != magic)
 		return err_set(err, -E_CORRUPT, "not a bundle: no %s frame", what);
 	len = le32toh(head[1]);
@@ -53,7 +55,7 @@ static int read_frame(struct bundle *b, uint32_t magic, size_t max, const char *
 	memcpy(b->header + b->header_len, head, sizeof(head));
 	n = reader_read_full(b->reader, b->header + b->header_len + sizeof(head), len);
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	if ((size_t)n != len)
 		return err_set(err, -E_CORRUPT, "truncated inside the %s", what);
 	b->header_len += sizeof(head) + len;
@@ -159,7 +161,7 @@ static int at_end(struct bundle *b, struct err *err)
 	ssize_t n = reader_read_full(b->reader, &extra, 1);
 
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	return n == 0 ? 0 : err_set(err, -E_CORRUPT, "data after the last chunk");
 }
 
@@ -179,7 +181,7 @@ int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err 
 	c = &b->manifest->chunks[b->next];
 	n = reader_read_full(b->reader, b->stored, c->stored);
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	if ((size_t)n != c->stored)
 		return err_set(err, -E_CORRUPT, "truncated in chunk %zu of %zu", b->next + 1, b->manifest->n_chunks);
 	if (EVP_Digest(b->stored, c->stored, digest, NULL, EVP_sha256(), NULL) != 1)

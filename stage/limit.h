@@ -52,6 +52,25 @@
 /* Bundles that are looked at for one driver in all local places together. */
 #define LIMIT_CANDIDATES 64u
 
+/* --- network --- */
+/* curl itself stops at 100 KiB for one line; a registry sends about 1 KiB in all. */
+#define LIMIT_HTTP_HEADER_BYTES (64u << 10)
+#define LIMIT_HTTP_REDIRECTS 5u
+#define LIMIT_HTTP_CONNECT_US (10ull * 1000000)
+#define LIMIT_HTTP_HEADERS_US (10ull * 1000000)
+/* Slower than this over a window is no transfer: 40 MB of firmware would take 20 minutes. */
+#define LIMIT_HTTP_RATE (32u << 10)
+#define LIMIT_HTTP_WINDOW_US (15ull * 1000000)
+/* From the first packet to a default route: DHCP servers and switch ports take up to 30 s. */
+#define LIMIT_NETWORK_US (45ull * 1000000)
+/* Attempts at one source, the first included. */
+#define LIMIT_HTTP_ATTEMPTS 4u
+/* Debian's ca-certificates.crt is 220 KB. */
+#define LIMIT_CA_BYTES (4u << 20)
+/* A registry's manifest or token; the distribution specification asks for 4 MiB of manifest at most. */
+#define LIMIT_OCI_DOCUMENT_BYTES (4u << 20)
+#define LIMIT_URL_BYTES 2048u
+
 /* --- loading --- */
 /* Depth of module dependencies; the deepest chain of a Debian 6.1 kernel is 9. */
 #define LIMIT_MODULE_DEPTH 16u
