@@ -93,7 +93,7 @@ prefix ?= /usr
 bindir ?= $(prefix)/bin
 mandir ?= $(prefix)/share/man
 # read by dracut and systemd at these places only
-dracutdir ?= /usr/lib/dracut/modules.d/50modulus
+dracutdir ?= /usr/lib/dracut/modules.d
 unitdir ?= /usr/lib/systemd/system
 
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
@@ -291,11 +291,14 @@ build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/link
 	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT)
 
 install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir) $(DESTDIR)$(unitdir)
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir)/50modulus $(DESTDIR)$(dracutdir)/51modulus-net \
+		$(DESTDIR)$(unitdir)
 	install -m 0755 build/modulus $(DESTDIR)$(bindir)/modulus
-	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/modulus
-	install -m 0755 dracut/50modulus/module-setup.sh $(DESTDIR)$(dracutdir)/
-	install -m 0644 $(filter-out %.sh,$(wildcard dracut/50modulus/*)) $(DESTDIR)$(dracutdir)/
+	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/50modulus/modulus
+	for m in 50modulus 51modulus-net; do \
+		install -m 0755 dracut/$$m/module-setup.sh $(DESTDIR)$(dracutdir)/$$m/ && \
+		install -m 0644 dracut/$$m/*.service $(DESTDIR)$(dracutdir)/$$m/ || exit 1; \
+	done
 	install -m 0644 $(wildcard ignition/units/*.service) $(DESTDIR)$(unitdir)/
 	install -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0644 docs/modulus.1 $(DESTDIR)$(mandir)/man1/
