@@ -5,7 +5,8 @@
 #   make               build/modulus (all commands) and build/modulus-boot (for the initramfs:
 #                      without build, sign and keygen)
 #   make demo          install what is missing, build, boot a machine twice, say what happened
-#   make check         all tests: lint, check-unit, check-cli, check-boot (each is a target too)
+#   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too)
+#   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
 #   make install       the program, the dracut module and the unit, below DESTDIR
@@ -30,6 +31,7 @@
 #   CURL_SRC=DIR       an unpacked curl source tree to build libcurl from, likewise
 #   MODULUS_CACHE      what is slow to make or to fetch (~/.cache/modulus)
 #   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
+#   FUZZ_TIME, FUZZ    seconds for each fuzzer (60); their names, for `make fuzz` (all)
 #   PYTEST_ARGS        handed to pytest, for example PYTEST_ARGS='-k usr -x'
 #
 # The same compiler, libraries and flags give the same bytes, in any directory: build/linked lists the
@@ -132,7 +134,7 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 
-.PHONY: all help deps deps-build deps-auto demo check check-unit check-cli check-boot check-bare lint ignition install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo check check-unit check-fuzz fuzz check-cli check-boot check-bare lint ignition install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -143,7 +145,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo check check-unit check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo check check-unit check-fuzz fuzz check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 ifneq ($(KMOD_SRC),)
@@ -306,7 +308,7 @@ install: all
 
 # --- tests -----------------------------------------------------------------------------------------
 
-check: lint check-unit check-cli check-boot
+check: lint check-unit check-fuzz check-cli check-boot
 	@echo "modulus: all tests passed"
 
 # Unit tests: one cmocka program per file, with everything but main.c under ASan and UBSan, linked
@@ -358,6 +360,42 @@ check-bare:
 demo: all
 	@$(PYTHON) tests/boot/demo.py
 
+# --- fuzz ------------------------------------------------------------------------------------------
+
+# One libFuzzer program for each parser: tests/fuzz/fuzz_NAME.c, what is known to be interesting in
+# tests/fuzz/corpus/NAME. check-fuzz runs these as plain tests; fuzz looks for more.
+FUZZ_TIME ?= 60
+FUZZ_ALL := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ ?= $(FUZZ_ALL)
+FUZZ_FLAGS = $(SAN_FLAGS) -Itests/fuzz -fsanitize=fuzzer-no-link
+FUZZ_OBJ := $(patsubst stage/%.c,build/fuzz/stage/%.o,$(filter-out stage/main.c,$(SRC))) build/fuzz/tests/fuzz.o
+
+build/fuzz/stage build/fuzz/tests:
+	@mkdir -p $@
+
+build/fuzz/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/fuzz/stage
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+build/fuzz/tests/%.o: tests/fuzz/%.c build/config build/ready $(KMOD_HEADER) | build/fuzz/tests
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+build/fuzz/libstage.a: $(FUZZ_OBJ) build/linked
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(FUZZ_OBJ)
+
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz_%.o build/fuzz/libstage.a $(filter %.a,$(KMOD_LIB))
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(LDFLAGS) -o $@ $< build/fuzz/libstage.a $(KMOD_LIB) $(LIBS_ALL)
+
+.SECONDARY: $(FUZZ_ALL:%=build/fuzz/tests/fuzz_%.o)
+
+check-fuzz: $(FUZZ_ALL:%=build/fuzz/fuzz_%)
+	$(Q)tests/fuzz/run.sh build/fuzz 0 $(FUZZ_ALL)
+
+fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
+	$(Q)tests/fuzz/run.sh build/fuzz $(FUZZ_TIME) $(FUZZ)
+
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
 SCRIPTS = $(sort .ci/run $(shell find dracut tests -name "*.sh"))
@@ -388,4 +426,4 @@ ignition/%.ign: FORCE
 clean:
 	rm -rf build
 
--include $(wildcard build/obj/*.d build/san/*/*.d build/clang/*/*.d)
+-include $(wildcard build/obj/*.d build/san/*/*.d build/clang/*/*.d build/fuzz/*/*.d)

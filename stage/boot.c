@@ -226,8 +226,8 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 		r = collect_nodes(b, d, devices, rep);
 	if (r == 0) {
 		rep->result.code = 0;
-		snprintf(rep->result.text, sizeof(rep->result.text), "%zu modules from %s", rep->n_modules,
-			 rep->origin);
+		snprintf(rep->result.text, sizeof(rep->result.text), "%zu modules from %s",
+			 report_inserted(rep, MODULE_BUNDLE), rep->origin);
 	}
 	rep->us = now_us() - began;
 	return r == -ENOMEM ? r : 0;

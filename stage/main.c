@@ -3,8 +3,10 @@
  * main.c - the table of commands. What a command does is in its own file; what it may return is
  * in err.h.
  */
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 
 #include "cmd.h"
@@ -64,9 +66,19 @@ int cmd_usage(const char *command, const char *why)
 
 int main(int argc, char **argv)
 {
+	const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM);
+	size_t seed;
+
 	log_init(false);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
+	/*
+	 * jansson would seed its hash from /dev/urandom, and early in a boot that read makes this
+	 * process gather the kernel's entropy: a second of CPU time where there is no RDRAND. The
+	 * kernel gave every process 16 random bytes at its start (getauxval(3), AT_RANDOM).
+	 */
+	memcpy(&seed, random, sizeof(seed));
+	json_object_seed(seed ? seed : 1);
 	/* no openssl.cnf: what we accept does not depend on a file that we did not verify */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
 	if (argc < 2) {

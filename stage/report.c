@@ -82,6 +82,15 @@ int report_add_module(struct driver_report *d, const char *name, enum module_ori
 	return 0;
 }
 
+size_t report_inserted(const struct driver_report *d, enum module_origin from)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_modules; i++)
+		n += d->modules[i].from == from;
+	return n;
+}
+
 void report_phase(struct driver_report *d, const char *name, uint64_t us)
 {
 	for (size_t i = 0; i < d->n_phases; i++) {
@@ -111,7 +120,7 @@ char *report_line(const struct driver_report *d, const struct kernel *k)
 	if (!d->origin)
 		return str_printf("%s: %s: %s%s", d->name, reason_word(0), d->result.text, nodes);
 	return str_printf("%s: %s: %zu modules from %s in %llu ms (kernel %s, serial %llu, key %s)%s", d->name,
-			  reason_word(0), d->n_modules, d->origin, (unsigned long long)(d->us / 1000), k->release,
+			  reason_word(0), report_inserted(d, MODULE_BUNDLE), d->origin, (unsigned long long)(d->us / 1000), k->release,
 			  (unsigned long long)d->serial, d->key_id, nodes);
 }
 

@@ -63,6 +63,8 @@ struct driver_report *report_add_driver(struct report *r, const struct driver *d
 int report_set_bundle(struct driver_report *d, const struct candidate *c, const struct manifest *m) _must_check_;
 void report_clear_bundle(struct driver_report *d);
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
+/* How many modules came from there. */
+size_t report_inserted(const struct driver_report *d, enum module_origin from);
 /* Adds to the phase of that name. */
 void report_phase(struct driver_report *d, const char *name, uint64_t us);
 

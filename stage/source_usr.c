@@ -83,7 +83,7 @@ static int mount_usr(const char *device, int *ret_fd, struct err *err)
 
 	p = blkid_new_probe_from_filename(device);
 	if (!p)
-		return err_sys(err, -errno, "usr: %s", device);
+		return err_sys(err, -errno, "%s", device);
 	blkid_probe_enable_superblocks(p, 1);
 	blkid_probe_set_superblocks_flags(p, BLKID_SUBLKS_TYPE);
 	r = blkid_do_safeprobe(p);
@@ -94,10 +94,10 @@ static int mount_usr(const char *device, int *ret_fd, struct err *err)
 			break;
 	blkid_free_probe(p);
 	if (r != 0 || i == ARRAY_SIZE(file_systems))
-		return err_set(err, -E_NO_BUNDLE, "usr: %s holds no file system that a /usr may have", device);
+		return err_set(err, -E_NO_BUNDLE, "%s holds no file system that a /usr may have", device);
 	fs = fsopen(file_systems[i].type, FSOPEN_CLOEXEC);
 	if (fs < 0)
-		return err_sys(err, -errno, "usr: %s: file system %s", device, file_systems[i].type);
+		return err_sys(err, -errno, "%s: file system %s", device, file_systems[i].type);
 	r = fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0);
 	if (r == 0)
 		r = fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0);
@@ -110,7 +110,7 @@ static int mount_usr(const char *device, int *ret_fd, struct err *err)
 		mnt = fsmount(fs, FSMOUNT_CLOEXEC,
 			      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	if (r < 0 || mnt < 0)
-		return err_sys(err, -errno, "usr: mounting %s", device);
+		return err_sys(err, -errno, "mounting %s", device);
 	*ret_fd = TAKE_FD(mnt);
 	return 0;
 }
@@ -130,7 +130,7 @@ static int from_cmdline(const struct cmdline *c, char **ret_device, struct err *
 
 	if (verity) { /* the raw partition below a verity mapping is not what the OS trusts */
 		if (access(mapping, F_OK) < 0)
-			return err_set(err, -E_NO_BUNDLE, "usr: %s, which usrhash= asks for, is not there", mapping);
+			return err_set(err, -E_NO_BUNDLE, "%s, which usrhash= asks for, is not there", mapping);
 		*ret_device = strdup(mapping);
 		return *ret_device ? 0 : err_sys(err, -ENOMEM, "usr");
 	}
@@ -141,7 +141,7 @@ static int from_cmdline(const struct cmdline *c, char **ret_device, struct err *
 			continue;
 		*ret_device = resolve_spec(spec);
 		if (!*ret_device)
-			return err_set(err, -E_NO_BUNDLE, "usr: no device is %s=%s", keys[i], spec);
+			return err_set(err, -E_NO_BUNDLE, "no device is %s=%s", keys[i], spec);
 		return 0;
 	}
 	return -ENOENT;
@@ -200,6 +200,7 @@ static int scan_disk(blkid_probe p, const char *disk, const char *machine, char 
 
 	for (int rank = 0; rank < 3; rank++) {
 		_cleanup_free_ char *found = NULL;
+		const char *uuid = NULL; /* of found */
 
 		for (int i = 0; i < n; i++) {
 			blkid_partition part = blkid_partlist_get_partition(list, i);
@@ -211,9 +212,11 @@ static int scan_disk(blkid_probe p, const char *disk, const char *machine, char 
 			if (!device)
 				return err_sys(err, -ENOMEM, "usr");
 			if (found)
-				return err_set(err, -E_AMBIGUOUS, "usr: %s and %s could both be /usr; name one with mount.usr=",
-					       found, device);
+				return err_set(err, -E_AMBIGUOUS,
+					       "%s and %s could both be /usr; say mount.usr=PARTUUID=%s or mount.usr=PARTUUID=%s",
+					       found, device, uuid, blkid_partition_get_uuid(part));
 			found = TAKE_PTR(device);
+			uuid = blkid_partition_get_uuid(part);
 		}
 		if (found) {
 			*ret_device = TAKE_PTR(found);
@@ -238,7 +241,7 @@ static int from_disk(const struct source_request *req, char **ret_device, struct
 		return err_sys(err, -ENOMEM, "usr");
 	p = blkid_new_probe_from_filename(path);
 	if (!p)
-		return err_sys(err, -errno, "usr: %s", path);
+		return err_sys(err, -errno, "%s", path);
 	blkid_probe_enable_partitions(p, 1);
 	blkid_probe_set_partitions_flags(p, BLKID_PARTS_ENTRY_DETAILS);
 	r = scan_disk(p, disk, req->kernel->machine, ret_device, err);

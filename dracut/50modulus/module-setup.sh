@@ -11,15 +11,16 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154  # moddir, initdir, systemdsystemunitdir, SYSTEMCTL and dracutsysrootdir are dracut's
 
-modulus_binary() {
+# a subshell, so that no variable of ours stays behind in dracut
+modulus_binary() (
     for candidate in "$moddir/modulus" "${MODULUS_BINARY:-}" "${dracutsysrootdir:-}/usr/bin/modulus"; do
         if [ -n "$candidate" ] && [ -f "$candidate" ] && [ -x "$candidate" ]; then
             printf '%s\n' "$candidate"
-            return 0
+            exit 0
         fi
     done
-    return 1
-}
+    exit 1
+)
 
 # called by dracut; 255: only when asked for by name (--add modulus)
 check() {
@@ -40,11 +41,14 @@ installkernel() {
     hostonly='' instmods erofs squashfs ext4 xfs btrfs
 }
 
-# called by dracut; a missing part ends the build rather than making an image that silently does nothing
+# called by dracut. It ignores what install() returns (059), so a missing part has to end the build here: otherwise
+# the image would be made, and silently do nothing.
 install() {
-    binary=$(modulus_binary) || return 1
-    inst_simple "$binary" /usr/bin/modulus || return 1
-    inst_simple "$moddir/modulus.service" "$systemdsystemunitdir/modulus.service" || return 1
     # shellcheck disable=SC2086  # SYSTEMCTL may carry arguments
-    $SYSTEMCTL -q --root "$initdir" add-wants initrd.target modulus.service || return 1
+    if ! { inst_simple "$(modulus_binary)" /usr/bin/modulus \
+        && inst_simple "$moddir/modulus.service" "$systemdsystemunitdir/modulus.service" \
+        && $SYSTEMCTL -q --root "$initdir" add-wants initrd.target modulus.service; }; then
+        dfatal "modulus: the program or its unit could not be put into the image"
+        exit 1
+    fi
 }

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Test only: two units that tell the host what the initramfs looks like just before and just after modulus.service.
+# shellcheck shell=sh
+# shellcheck disable=SC2154  # dracut's variables
+
+check() {
+    return 255
+}
+
+depends() {
+    echo modulus
+}
+
+install() {
+    inst_simple /usr/bin/busybox /usr/bin/busybox || return 1
+    inst_simple "$moddir/report.sh" /usr/bin/modulus-report || return 1
+    for unit in modulus-probe-before.service modulus-probe-after.service; do
+        inst_simple "$moddir/$unit" "$systemdsystemunitdir/$unit" || return 1
+        # shellcheck disable=SC2086
+        $SYSTEMCTL -q --root "$initdir" add-wants initrd.target "$unit" || return 1
+    done
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: Apache-2.0
+# Test only: the report of a real root that runs systemd.
+
+bb=/usr/bin/busybox
+report=/usr/bin/modulus-report
+
+$report real-root
+$report real-root status-text /run/modulus/bin/modulus status
+$report real-root status-json /run/modulus/bin/modulus status --json
+for unit in finish bless; do
+    $report real-root $unit-unit systemctl show modulus-$unit.service \
+        -p UnitFileState -p ActiveState -p Result -p ExecMainStatus -p ExecStart
+done
+$report real-root failed-units systemctl list-units --failed --plain --no-legend
+$report real-root boot-journal journalctl --no-pager -o cat -u modulus.service
+$report real-root finish-journal journalctl --no-pager -o cat -u modulus-finish.service
+$report real-root switch-root systemctl show -p UserspaceTimestampMonotonic -p InitRDTimestampMonotonic
+$report real-root copies $bb find / -xdev -name 'modulus*' -type f
+$report real-root copies-usr $bb find /usr -xdev -name 'modulus*' -type f
+$report real-root cache $bb find /var/lib/modulus -type f
+$report real-root end $bb true
+systemctl --no-block poweroff

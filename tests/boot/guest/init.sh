@@ -1,0 +1,18 @@
+#!/usr/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: Apache-2.0
+# Test only: PID 1 of the small real root. A true switch-root without the price of a second systemd: report, power off.
+
+bb=/usr/bin/busybox
+report=/usr/bin/modulus-report
+
+$report real-root
+if [ -x /run/modulus/bin/modulus ]; then
+    $report real-root status-text /run/modulus/bin/modulus status
+    $report real-root status-json /run/modulus/bin/modulus status --json
+fi
+$report real-root cache $bb find /var/lib/modulus -type f
+$report real-root end $bb true
+$bb mount -o remount,ro / 2> /dev/null
+$bb sync
+$bb poweroff -f

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The boot rig: everything between `build/modulus` and a machine that booted with it.
+
+places      where things lie              host        commands, tools that must be installed
+cache       slow results, kept by key     debian      kernel and root file systems from Debian packages
+vmlinux     bzImage -> ELF                initramfs   dracut, with our module and Debian's Ignition
+bundles     good ones and spoilt ones     ignition    what an operator would provision
+trees       the /usr and the root tree    disk        file systems, GPT, overlays
+guest       QEMU                          report      what the guest said
+machines    what all guests share         scenarios   the machines that the tests and the demo boot
+unit_order  the units, judged unbooted
+"""

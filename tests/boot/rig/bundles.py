@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles for the guest: good ones made by the real `modulus build`, and what can go wrong with them.
+
+The spoilt ones are made from good ones, byte by byte, so that nothing but the named defect is there. Layout of a
+bundle: a skippable zstd frame with the manifest, one with the signatures, then one zstd frame for each chunk.
+"""
+
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import places
+from .debian import Kernel
+from .host import RigError, run
+
+_FRAME = struct.Struct("<II")   # magic, length of the content
+_MANIFEST_MAGIC = 0x184D2A50
+_SIGNATURES_MAGIC = 0x184D2A51
+MODULE = "virtio_gpu"
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    secret: Path
+    public: Path
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The two programs of one build."""
+    modulus: Path
+    boot: Path
+
+    @classmethod
+    def copied(cls, folder: Path) -> "Programs":
+        """Copies of what `make` built; RigError when it has not."""
+        missing = [path.name for path in (places.MODULUS, places.MODULUS_BOOT) if not path.is_file()]
+        if missing:
+            raise RigError(f"build/{' and build/'.join(missing)} missing; run `make` first")
+        return cls(*(Path(shutil.copy(path, folder)) for path in (places.MODULUS, places.MODULUS_BOOT)))
+
+    def key_pair(self, folder: Path, name: str) -> KeyPair:
+        pair = KeyPair(folder / f"{name}.key", folder / f"{name}.pub")
+        run(self.modulus, "keygen", "--secret", pair.secret, "--public", pair.public)
+        return pair
+
+    def build(self, kernel: Kernel, key: KeyPair, output: Path, name: str, version: str = "1", serial: int = 1,
+              with_dependencies: bool = True, build_id: str | None = None) -> Path:
+        """A signed bundle of the GPU driver for `kernel`; with everything it needs, or with the driver alone."""
+        run(self.modulus, "build", "--name", name, "--version", version, "--serial", serial, "--kernel", kernel.release,
+            "--kernel-dir", kernel.modules, *_identity(kernel, build_id), "--from-kernel", "--module", MODULE,
+            *(["--with-deps"] if with_dependencies else []), "--key", key.secret, "--output", output)
+        return output
+
+    def build_for_another_release(self, kernel: Kernel, key: KeyPair, output: Path, name: str) -> Path:
+        """A bundle that is right in everything but the kernel release, its build-id included."""
+        folder = output.with_suffix(".modules")
+        folder.mkdir()
+        (module,) = kernel.modules.rglob("virtio-gpu.ko")
+        patched = module.read_bytes().replace(kernel.release.encode(), other_release(kernel).encode())
+        (folder / module.name).write_bytes(patched)
+        run(self.modulus, "build", "--name", name, "--version", "1", "--serial", "1", "--kernel", other_release(kernel),
+            "--kernel-dir", kernel.modules, *_identity(kernel, None), "--modules", folder, "--key", key.secret,
+            "--output", output)
+        return output
+
+
+def _identity(kernel: Kernel, build_id: str | None) -> list[object]:
+    return ["--build-id", build_id] if build_id else ["--kernel-image", kernel.vmlinuz]
+
+
+def other_release(kernel: Kernel) -> str:
+    """A release of the same length that no machine of this run has."""
+    return "9" + kernel.release[1:]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A bundle taken apart."""
+    manifest: bytes
+    signatures: bytes
+    chunks: bytes
+
+    @classmethod
+    def of(cls, bundle: Path) -> "Parts":
+        data = bundle.read_bytes()
+        contents = []
+        for wanted in (_MANIFEST_MAGIC, _SIGNATURES_MAGIC):
+            magic, length = _FRAME.unpack_from(data)
+            if magic != wanted:
+                raise RigError(f"{bundle}: expected frame {wanted:#x}, found {magic:#x}")
+            contents.append(data[_FRAME.size:_FRAME.size + length])
+            data = data[_FRAME.size + length:]
+        return cls(*contents, data)
+
+    def write(self, path: Path) -> Path:
+        path.write_bytes(_FRAME.pack(_MANIFEST_MAGIC, len(self.manifest)) + self.manifest
+                         + _FRAME.pack(_SIGNATURES_MAGIC, len(self.signatures)) + self.signatures + self.chunks)
+        return path
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x01]) + data[at + 1:]
+
+
+def flip_in_chunk(good: Path, path: Path) -> Path:
+    """One bit, in the middle of the compressed modules."""
+    parts = Parts.of(good)
+    return Parts(parts.manifest, parts.signatures, _flipped(parts.chunks, len(parts.chunks) // 2)).write(path)
+
+
+def flip_in_manifest(good: Path, path: Path) -> Path:
+    """One bit, in the middle of the manifest."""
+    parts = Parts.of(good)
+    return Parts(_flipped(parts.manifest, len(parts.manifest) // 2), parts.signatures, parts.chunks).write(path)
+
+
+def garbage_signature(good: Path, path: Path) -> Path:
+    """A signature frame that holds no signature."""
+    parts = Parts.of(good)
+    return Parts(parts.manifest, b"untrusted comment: nothing\nAAAA\n\xff\x00\xfe\n", parts.chunks).write(path)
+
+
+def unsigned(good: Path, path: Path) -> Path:
+    """An empty signature frame."""
+    parts = Parts.of(good)
+    return Parts(parts.manifest, b"", parts.chunks).write(path)
+
+
+def truncated(good: Path, path: Path) -> Path:
+    """The file ends in the middle of the modules, as after an interrupted copy."""
+    parts = Parts.of(good)
+    return Parts(parts.manifest, parts.signatures, parts.chunks[:len(parts.chunks) // 2]).write(path)
+
+
+def copy(good: Path, path: Path) -> Path:
+    shutil.copy(good, path)
+    return path

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of the build machine: run them, or say plainly which package is missing."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+# tool -> Debian package that brings it
+TOOLS = {
+    "apt-get": "apt",
+    "busybox": "busybox-static",
+    "cpio": "cpio",
+    "depmod": "kmod",
+    "dpkg": "dpkg",
+    "dracut": "dracut-core",
+    "mkfs.erofs": "erofs-utils",
+    "mke2fs": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "sgdisk": "gdisk",
+    "systemctl": "systemd",
+    "udevadm": "udev",
+    "xz": "xz-utils",
+    "zstd": "zstd",
+}
+# dracut module of the distribution -> Debian package
+DRACUT_MODULES = {"30ignition": "ignition"}
+DRACUT_BASE = Path("/usr/lib/dracut")
+
+
+class RigError(Exception):
+    """The rig itself failed (a tool, a download, a guest that never ended); not a verdict on Modulus."""
+
+
+def environment() -> dict[str, str]:
+    """The caller's environment, in English, with the system's own tools first."""
+    own = dict(os.environ)
+    own["LC_ALL"] = "C.UTF-8"
+    own["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin:" + own.get("PATH", "")
+    return own
+
+
+def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    """Run one command; its standard output, or RigError with everything that it said."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words, cwd=cwd, env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+    )
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip()
+        raise RigError(f"{' '.join(words)}\nended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def require_tools() -> None:
+    """Raise RigError that names every missing package at once."""
+    if os.geteuid() != 0:
+        raise RigError("the boot tests must run as root (they build root file systems)")
+    path = environment()["PATH"]
+    missing = {package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
+    missing |= {package for module, package in DRACUT_MODULES.items()
+                if not (DRACUT_BASE / "modules.d" / module).is_dir()}
+    if missing:
+        raise RigError("missing on this machine; run `make deps`, or: apt-get install " + " ".join(sorted(missing)))

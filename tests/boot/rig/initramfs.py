@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initramfs images by the host's real dracut, from a private copy of its modules.
+
+In: a kernel, the binary for the initramfs. Out: one zstd-compressed image with our dracut module and, when asked for,
+Debian's own Ignition module. Nothing is written under the system's dracut folder.
+"""
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import cache, places
+from .debian import Kernel
+from .host import DRACUT_BASE, RigError, environment, run
+
+BASE_MODULES = ["systemd", "systemd-initrd", "systemd-udevd", "dracut-systemd", "usrmount", "rootfs-block",
+                "udev-rules", "base", "fs-lib", "kernel-modules", "shutdown"]
+TEST_MODULES = ["modulus", "modulus-probe"]
+IGNITION_MODULES = ["ignition", "no-relabel"]
+# What the guest's disk needs. No GPU, no DRM: those come from the bundle or not at all.
+DRIVERS = ["virtio_blk", "virtio_pci", "ext4", "erofs"]
+# Ignition's module asks for these two. The guest has no network and its config comes through fw_cfg: 15 MB saved.
+EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
+
+
+def _private_base(folder: Path, own_module: Path) -> None:
+    """A copy of the system's dracut with our module, the test modules, and EMPTY_MODULES emptied."""
+    shutil.copytree(DRACUT_BASE, folder, symlinks=True)
+    modules = folder / "modules.d"
+    for name, own in EMPTY_MODULES.items():
+        for installed in modules.glob(f"[0-9][0-9]{name}"):
+            shutil.rmtree(installed)
+        (modules / own).mkdir()
+        (modules / own / "module-setup.sh").write_text("check() { return 255; }\ndepends() { return 0; }\n")
+    shutil.rmtree(modules / "50modulus", ignore_errors=True)    # an installed one
+    shutil.copytree(own_module, modules / "50modulus")
+    for module in (places.GUEST / "dracut").iterdir():
+        shutil.copytree(module, modules / module.name)
+    shutil.copy(places.GUEST / "report.sh", modules / "61modulus-probe" / "report.sh")
+    (modules / "61modulus-probe" / "report.sh").chmod(0o755)
+
+
+def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
+          own_module: Path = places.DRACUT_MODULE) -> None:
+    """Run dracut; RigError carries its whole output."""
+    work = image.parent / "dracut"
+    work.mkdir()
+    _private_base(work / "base", own_module)
+    (work / "empty.conf").touch()
+    (work / "empty.d").mkdir()
+    modules = BASE_MODULES + TEST_MODULES + (IGNITION_MODULES if with_ignition else [])
+    said = run(
+        "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
+        "--kver", kernel.release, "--kmoddir", kernel.modules, "--no-hostonly", "--no-early-microcode", "--nofscks",
+        "--reproducible", "--compress", "zstd -3 -q -T0", "--modules", " ".join(modules),
+        "--drivers", " ".join(DRIVERS), image, env={"dracutbasedir": str(work / "base"), "MODULUS_BINARY": str(binary)})
+    if not image.is_file():
+        raise RigError(f"dracut made no image:\n{said}")
+    shutil.rmtree(work)
+
+
+def obtain(kernel: Kernel, binary: Path, with_ignition: bool) -> Path:
+    """The image for this kernel and binary, from the cache when nothing that goes into it has changed."""
+    name = "ignition" if with_ignition else "plain"
+    key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.GUEST,
+                       inspect.getsource(sys.modules[__name__]),
+                       run("dpkg-query", "-W", "dracut-core", "systemd", "ignition"))
+    folder = cache.kept(f"initramfs-{name}", key,
+                        lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition))
+    return folder / "initramfs.img"
+
+
+def unpack(image: Path, folder: Path) -> None:
+    """The image's files below `folder`; device nodes are left out, so that it works without privileges too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = subprocess.run(["zstd", "-dcq", str(image)], env=environment(), stdout=subprocess.PIPE, check=True).stdout
+    subprocess.run(["cpio", "-idm", "--quiet", "--no-absolute-filenames"], input=plain, cwd=folder, env=environment(),
+                   check=os.geteuid() == 0)
+
+
+def kernel_modules(image: Path) -> list[str]:
+    """Paths of the kernel modules in the image; RigError when there are none, since the guest's disk needs some."""
+    found = [path for path in listing(image) if re.search(r"\.ko(\.\w+)?$", path)]
+    if not found:
+        raise RigError(f"{image} holds no kernel module")
+    return found
+
+
+def gpu_modules(image: Path) -> list[str]:
+    """Those of them that belong to a GPU driver or to DRM."""
+    return [path for path in kernel_modules(image) if re.search(r"/gpu/|drm|virtio[-_]gpu|virtio_dma_buf", path)]
+
+
+def listing(image: Path) -> list[str]:
+    """Every path in the image."""
+    plain = subprocess.run(["zstd", "-dcq", str(image)], env=environment(), stdout=subprocess.PIPE, check=True).stdout
+    return subprocess.run(["cpio", "-it", "--quiet"], input=plain, env=environment(), stdout=subprocess.PIPE,
+                          check=True).stdout.decode().splitlines()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workshop: everything that the guests of one run share, each made once and only when first asked for."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from . import bundles, debian, disk, guest, host, ignition, initramfs, trees
+from .report import Report
+
+PUBLIC_KEY = "/etc/modulus/keys/test.pub"
+GPU_MATCH = "pci:v00001AF4d00001050*"
+UUID_USR = "7130c94a-213a-4e5a-8e26-6cce9662f132"
+UUID_USR_B = "e03dd35c-7c2d-4a47-b3fe-27f15780a57c"
+UUID_ROOT = "5a0d1b6e-3c55-4f0b-8f0e-1c9a7e2f4d10"
+ROOT_MIB = 256
+SMALL_USR_MIB = 64
+DEBIAN_USR_MIB = 256
+
+ROOT_ARGUMENT = f"root=PARTUUID={UUID_ROOT}"
+USR_ARGUMENTS = [f"mount.usr=PARTUUID={UUID_USR}", "mount.usrfstype=erofs", "mount.usrflags=ro"]
+SMALL_INIT = "init=/usr/bin/modulus-test-init"
+LONE_INIT = "init=/bin/modulus-test-init"
+FIRST_BOOT = ["ignition.platform.id=qemu", "ignition.firstboot=1"]
+
+
+def driver_file(version: str = "1", match: str = GPU_MATCH, extra: str = "") -> str:
+    return f"[Driver]\nVersion={version}\nMatch={match}\n{extra}"
+
+
+@dataclass
+class Usr:
+    """One /usr partition: which system, which in-tree modules, which bundles."""
+    bundles: dict[str, Path] = field(default_factory=dict)      # name -> bundle
+    in_tree: bool = False                                       # the driver's dependencies are in lib/modules
+    real: bool = False                                          # a real Debian rather than busybox
+
+
+class Workshop:
+    """Thread-safe: two guests may be prepared at once."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = lambda line: None):
+        self.folder = folder
+        self.say = say
+        self._lock = threading.RLock()
+        host.require_tools()
+        disk.fresh_folder(folder)
+        # copies: a build that runs meanwhile must not change what is tested half way
+        self.programs = bundles.Programs.copied(folder)
+
+    @cached_property
+    def kernel(self) -> debian.Kernel:
+        with self._lock:
+            self.say("kernel: Debian's current one, fetched once")
+            return debian.kernel()
+
+    @cached_property
+    def debian(self) -> Path:
+        with self._lock:
+            self.say("root: a minimal Debian with systemd, made once")
+            return debian.root()
+
+    @cached_property
+    def dependencies(self) -> list[Path]:
+        return trees.dependencies(self.kernel, trees.GPU_MODULE)
+
+    @cached_property
+    def plain_initramfs(self) -> Path:
+        with self._lock:
+            self.say("initramfs: dracut with the Modulus module")
+            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=False)
+
+    @cached_property
+    def ignition_initramfs(self) -> Path:
+        with self._lock:
+            self.say("initramfs: dracut with the Modulus module and Debian's Ignition")
+            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True)
+
+    @cached_property
+    def key(self) -> bundles.KeyPair:
+        with self._lock:
+            return self.programs.key_pair(self.folder, "operator")
+
+    @cached_property
+    def stranger(self) -> bundles.KeyPair:
+        """A key that no guest knows."""
+        with self._lock:
+            return self.programs.key_pair(self.folder, "stranger")
+
+    def bundle(self, folder: Path, name: str, key: bundles.KeyPair | None = None, **options: object) -> Path:
+        """A good bundle of the GPU driver, called `name`."""
+        return self.programs.build(self.kernel, key or self.key, folder / f"{name}.tar.zst", name, **options)
+
+    def operator_files(self, drivers: dict[str, str], with_key: bool = True) -> dict[str, str]:
+        """path -> text of what an operator puts on a machine."""
+        files = {f"/etc/modulus/{name}.conf": text for name, text in drivers.items()}
+        if with_key:
+            files[PUBLIC_KEY] = self.key.public.read_text()
+        return files
+
+    def usr_image(self, folder: Path, name: str, usr: Usr) -> Path:
+        """The file system of a /usr partition."""
+        tree = folder / name
+        modules = self.dependencies if usr.in_tree else []
+        if usr.real:
+            trees.debian_usr(tree, self.debian, self.kernel, modules)
+        else:
+            trees.small_usr(tree, self.kernel, modules)
+        shelf = tree / "lib" / "modulus" / "bundles" / self.kernel.release
+        shelf.mkdir(parents=True)
+        for bundle, path in usr.bundles.items():
+            bundles.copy(path, shelf / f"{bundle}.tar.zst")
+        image = disk.erofs(tree, folder / f"{name}.erofs")
+        shutil.rmtree(tree)
+        return image
+
+    def root_image(self, folder: Path, build: Callable[[Path], Path], files: dict[str, str]) -> Path:
+        """The root file system with `files` already on it."""
+        tree = build(folder / "root")
+        (tree / "etc" / "modulus" / "keys").mkdir(parents=True)
+        for path, text in files.items():
+            trees.write(tree / path.lstrip("/"), text)
+        image = disk.ext4(tree, folder / "root.ext4", "ROOT", ROOT_MIB)
+        shutil.rmtree(tree)
+        return image
+
+    def disk(self, folder: Path, name: str, usr: list[Path], root: Path, usr_type: str = disk.TYPE_USR,
+             usr_mib: int = SMALL_USR_MIB) -> Path:
+        """A disk with one or two /usr partitions and a root."""
+        partitions = [disk.Partition(label, usr_type, uuid, image, usr_mib)
+                      for label, uuid, image in zip(("USR-A", "USR-B"), (UUID_USR, UUID_USR_B), usr)]
+        partitions.append(disk.Partition("ROOT", disk.TYPE_ROOT, UUID_ROOT, root, ROOT_MIB))
+        return disk.assemble(folder / f"{name}.raw", partitions)
+
+    def boot(self, name: str, folder: Path, initrd: Path, arguments: list[str], layer: Path, gpu: bool = True,
+             config: Path | None = None) -> Report:
+        report = guest.boot(name, folder, self.kernel, initrd, [ROOT_ARGUMENT, *arguments],
+                            guest.Hardware(layer, gpu, config))
+        self.say(f"{name}: booted in {report.seconds:.0f} s ({report.accelerator})")
+        return report
+
+    def room(self, name: str) -> Path:
+        """An empty folder for one machine."""
+        return disk.fresh_folder(self.folder / name)
+
+    def ignition_config(self, folder: Path, drivers: dict[str, str]) -> Path:
+        return ignition.write(folder / "config.ign", self.operator_files(drivers))

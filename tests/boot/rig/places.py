@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie, seen from the project root."""
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[3]
+BUILD = PROJECT / "build"
+MODULUS = BUILD / "modulus"
+MODULUS_BOOT = BUILD / "modulus-boot"
+DRACUT_MODULE = PROJECT / "dracut" / "50modulus"
+IGNITION_SNIPPET = PROJECT / "ignition" / "modulus.ign"
+GUEST = Path(__file__).resolve().parents[1] / "guest"
+
+# What a run leaves for people to look at: disks, console and report of every boot.
+WORK = BUILD / "boot"
+
+CACHE = Path(os.environ.get("MODULUS_CACHE") or Path.home() / ".cache" / "modulus") / "boot"

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machines that the tests boot. Each function prepares one machine, boots it once or twice and returns what the
+guests said; a test file asserts on that. Listed by how long they take, longest first: two run side by side.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+from . import bundles, disk, trees
+from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, SMALL_INIT, USR_ARGUMENTS, Usr, Workshop, driver_file)
+from .report import Report
+
+DRIVER = "virtio-gpu"
+
+
+def _real(shop: Workshop, name: str) -> tuple[Path, Path, Callable[[str, Usr], Path]]:
+    """Room, bundle, and a maker of disks (by the contents of /usr) for a Debian with systemd before its first boot."""
+    room = shop.room(name)
+    shop.say(f"bundle: {bundles.MODULE} and all that it needs, signed with a fresh key")
+    bundle = shop.bundle(room, DRIVER)
+    root = shop.root_image(room, lambda folder: trees.debian_root(folder, shop.debian), {})
+
+    def make_disk(what: str, usr: Usr) -> Path:
+        return shop.disk(room, what, [shop.usr_image(room, f"usr-{what}", usr)], root, usr_mib=DEBIAN_USR_MIB)
+
+    return room, bundle, make_disk
+
+
+def _real_first_boot(shop: Workshop, name: str, room: Path, layer: Path) -> Report:
+    return shop.boot(f"{name}-first", room, shop.ignition_initramfs, ["rw", *USR_ARGUMENTS, *FIRST_BOOT], layer,
+                     config=shop.ignition_config(room, {DRIVER: driver_file()}))
+
+
+def real_system(shop: Workshop) -> SimpleNamespace:
+    """A Debian with systemd, provisioned by Ignition on its first boot; the bundle is on /usr."""
+    room, bundle, make_disk = _real(shop, "real-system")
+    layer = disk.overlay(make_disk("with", Usr({DRIVER: bundle}, in_tree=True, real=True)), room / "disk.qcow2")
+    return SimpleNamespace(first=_real_first_boot(shop, "real-system", room, layer), bundle=bundle)
+
+
+def demonstration(shop: Workshop) -> SimpleNamespace:
+    """The same, and then booted again from a /usr without the bundle. For the demo; the tests have `provisioned`."""
+    room, bundle, make_disk = _real(shop, "demonstration")
+    shop.say("disks: one with the bundle on its /usr partition, one without")
+    with_bundle = make_disk("with", Usr({DRIVER: bundle}, in_tree=True, real=True))
+    without = make_disk("without", Usr(in_tree=True, real=True))
+    layer = disk.overlay(with_bundle, room / "disk.qcow2")
+    shop.say("first boot, provisioned by Ignition")
+    first = _real_first_boot(shop, "demonstration", room, layer)
+    disk.exchange_base(layer, without)
+    shop.say("second boot, the bundle removed from /usr")
+    second = shop.boot("demonstration-second", room, shop.ignition_initramfs, ["rw", *USR_ARGUMENTS], layer)
+    return SimpleNamespace(first=first, second=second, bundle=bundle)
+
+
+def provisioned(shop: Workshop) -> SimpleNamespace:
+    """Provisioned by Ignition; then booted again from a /usr without any bundle, root `ro` as Debian has it."""
+    room = shop.room("provisioned")
+    bundle = shop.bundle(room, DRIVER)
+    root = shop.root_image(room, trees.small_root, {})
+    with_bundle = shop.disk(room, "with", [shop.usr_image(room, "usr-with", Usr({DRIVER: bundle}))], root)
+    without = shop.disk(room, "without", [shop.usr_image(room, "usr-without", Usr())], root)
+    layer = disk.overlay(with_bundle, room / "disk.qcow2")
+    arguments = ["ro", *USR_ARGUMENTS, SMALL_INIT]
+    first = shop.boot("provisioned-first", room, shop.ignition_initramfs, arguments + FIRST_BOOT, layer,
+                      config=shop.ignition_config(room, {DRIVER: driver_file()}))
+    disk.exchange_base(layer, without)
+    second = shop.boot("provisioned-second", room, shop.ignition_initramfs, arguments, layer)
+    return SimpleNamespace(first=first, second=second, bundle=bundle)
+
+
+def _configured(shop: Workshop, name: str, usr: Usr, drivers: dict[str, str], arguments: list[str], gpu: bool = True,
+                with_key: bool = True) -> SimpleNamespace:
+    """A machine that was provisioned earlier: its files are on the root already. One boot."""
+    room = shop.room(name)
+    root = shop.root_image(room, trees.small_root, shop.operator_files(drivers, with_key))
+    layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", usr)], root), room / "disk.qcow2")
+    report = shop.boot(name, room, shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu)
+    return SimpleNamespace(boot=report, layer=layer)
+
+
+def read_only_root(shop: Workshop) -> SimpleNamespace:
+    """Root mounted `ro`, a driver file with keys that nobody knows, a bundle that holds the driver module alone."""
+    room = shop.room("alone")
+    bundle = shop.bundle(room, DRIVER, with_dependencies=False)
+    conf = driver_file(extra="Colour=blue\n[Weather]\nRain=no\n")
+    return _configured(shop, "read-only-root", Usr({DRIVER: bundle}, in_tree=True), {DRIVER: conf}, ["ro"])
+
+
+# driver -> what is done to its good bundle
+SPOILT: dict[str, Callable[[Path, Path], Path]] = {
+    "flipped-chunk": bundles.flip_in_chunk,
+    "flipped-manifest": bundles.flip_in_manifest,
+    "truncated": bundles.truncated,
+    "garbage-signature": bundles.garbage_signature,
+    "unsigned": bundles.unsigned,
+}
+
+
+def refused(shop: Workshop) -> SimpleNamespace:
+    """One GPU, many drivers that ask for it, and none whose bundle may be used."""
+    room = shop.room("spoilt")
+    on_usr = {name: spoil(shop.bundle(room, name), room / f"{name}.spoilt") for name, spoil in SPOILT.items()}
+    on_usr["unknown-key"] = shop.bundle(room, "unknown-key", shop.stranger)
+    on_usr["other-version"] = shop.bundle(room, "other-version", version="2")
+    on_usr["other-build"] = shop.bundle(room, "other-build", build_id="00" * 20)
+    on_usr["other-release"] = shop.programs.build_for_another_release(
+        shop.kernel, shop.key, room / "other-release.tar.zst", "other-release")
+    drivers = {name: driver_file() for name in on_usr}
+    drivers["absent"] = driver_file()
+    drivers["broken-conf"] = "[Driver\nVersion=1\nthis is no line\n"
+    drivers["no-match"] = "[Driver]\nVersion=1\n"
+    return _configured(shop, "refused", Usr(on_usr, in_tree=True), drivers, ["rw"])
+
+
+def without_keys(shop: Workshop) -> SimpleNamespace:
+    """A good bundle, and a key directory with nothing in it."""
+    bundle = shop.bundle(shop.room("for-nobody"), DRIVER)
+    return _configured(shop, "without-keys", Usr({DRIVER: bundle}), {DRIVER: driver_file()}, ["rw"], with_key=False)
+
+
+def switched_off(shop: Workshop) -> SimpleNamespace:
+    """Everything is there, and `modulus=off` on the kernel command line."""
+    bundle = shop.bundle(shop.room("for-later"), DRIVER)
+    return _configured(shop, "switched-off", Usr({DRIVER: bundle}, in_tree=True), {DRIVER: driver_file()},
+                       ["rw", "modulus=off"])
+
+
+def _lone(shop: Workshop, name: str, gpu: bool, partitions: int, usr_type: str) -> SimpleNamespace:
+    """The root needs no /usr, and the kernel arguments name none: its partition is found by type, or not looked for."""
+    room = shop.room(name)
+    bundle = shop.bundle(room, DRIVER)
+    usr = shop.usr_image(room, "usr", Usr({DRIVER: bundle}))
+    root = shop.root_image(room, trees.lone_root, shop.operator_files({DRIVER: driver_file()}))
+    layer = disk.overlay(shop.disk(room, "disk", [usr] * partitions, root, usr_type), room / "disk.qcow2")
+    report = shop.boot(name, room, shop.plain_initramfs, ["ro", LONE_INIT], layer, gpu)
+    return SimpleNamespace(boot=report, layer=layer)
+
+
+def usr_by_type(shop: Workshop) -> SimpleNamespace:
+    return _lone(shop, "usr-by-type", gpu=True, partitions=1, usr_type=disk.TYPE_USR)
+
+
+def two_usr_partitions(shop: Workshop) -> SimpleNamespace:
+    return _lone(shop, "two-usr-partitions", gpu=True, partitions=2, usr_type=disk.TYPE_FLATCAR_USR)
+
+
+def no_gpu(shop: Workshop) -> SimpleNamespace:
+    return _lone(shop, "no-gpu", gpu=False, partitions=1, usr_type=disk.TYPE_USR)
+
+
+ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
+    scenario.__name__: scenario for scenario in (
+        real_system, provisioned, refused, read_only_root, without_keys, switched_off, usr_by_type,
+        two_usr_partitions, no_gpu)}

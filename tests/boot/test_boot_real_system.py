@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First boot of a Debian with systemd in its real root, provisioned by Ignition: the second half of the work is done by
+the copy that `boot` left in /run, and no other copy of the program is on that machine."""
+
+import json
+
+import pytest
+
+from rig.scenarios import DRIVER
+
+
+@pytest.fixture
+def booted(real_system):
+    return real_system.first
+
+
+def test_the_gpu_is_there_before_switch_root_and_after(booted):
+    for where in ("initramfs", "real-root"):
+        assert "virtio_gpu" in booted.modules(where)
+        assert booted.nodes(where) == ["/dev/dri/card0", "/dev/dri/renderD128"]
+    assert not {"virtio_gpu", "drm"} & booted.modules("before")
+
+
+@pytest.mark.parametrize("which", ["finish", "bless"])
+def test_the_real_roots_units_ran_from_run_and_succeeded(booted, which):
+    unit = dict(line.split("=", 1) for line in booted.text("real-root", f"{which}-unit").splitlines() if "=" in line)
+    assert unit["UnitFileState"] == "enabled", "Ignition enabled the unit, the first boot's presets made it so"
+    assert unit["ActiveState"] == "active" and unit["Result"] == "success" and unit["ExecMainStatus"] == "0"
+    assert "path=/run/modulus/bin/modulus" in unit["ExecStart"]
+
+
+def test_no_other_copy_of_the_program_is_on_the_machine(booted):
+    found = (booted.text("real-root", "copies") + "\n" + booted.text("real-root", "copies-usr")).splitlines()
+    assert [path for path in found if path.endswith("/modulus")] == []
+    assert "/run/modulus/bin/modulus" in booted.text("real-root", "run").splitlines()
+
+
+def test_status_in_the_real_root_tells_of_both_halves(booted):
+    told = json.loads(booted.text("real-root", "status-json"))
+    (driver,) = told["drivers"]
+    assert (driver["name"], driver["reason"], driver["source"]) == (DRIVER, "loaded", "usr")
+    assert told["finish"] and told["finish"]["at_us"] >= told["finished_us"]
+
+
+def test_status_for_people_is_short_and_says_loaded(booted):
+    text = booted.section("real-root", "status-text")
+    assert text.code == 0
+    assert DRIVER in text.text and "loaded" in text.text
+    assert len(text.text.splitlines()) < 25
+
+
+def test_the_journal_of_the_initramfs_part_survives_into_the_real_root(booted):
+    lines = booted.text("real-root", "boot-journal").splitlines()
+    assert len([line for line in lines if f"{DRIVER}: loaded:" in line]) == 1
+
+
+def test_no_unit_failed(booted):
+    assert booted.text("real-root", "failed-units").strip() == ""
+
+
+def test_the_modules_were_live_before_systemd_switched_root(booted):
+    stamps = dict(line.split("=") for line in booted.text("real-root", "switch-root").splitlines() if "=" in line)
+    switched_us = int(stamps["UserspaceTimestampMonotonic"])
+    assert int(stamps["InitRDTimestampMonotonic"]) < booted.status("initramfs")["finished_us"] < switched_us

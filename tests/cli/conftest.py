@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several files need: the helpers of tests/tools and tests/corpus, a fake machine, something that measures."""
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "tools"), str(TESTS)]
+
+
+@pytest.fixture
+def machine(tmp_path):
+    from fakehost import Machine
+    return Machine(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def spawner(tmp_path_factory):
+    from spawner import Spawner
+    one = Spawner(tmp_path_factory.mktemp("spawner"))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    """A directory with the public halves of both test keys."""
+    from corpus import KEYS
+    folder = tmp_path_factory.mktemp("keys")
+    for key in KEYS:
+        (folder / f"{key.public.name}.pub").write_text(key.public.text())
+    return folder

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fuzz_state.c - what this program wrote earlier and reads back, damaged in any way: status.json
+ * by status and bless, the mark of the highest serial by serial_check. A mark may refuse a bundle
+ * as stale or equivocal; whatever else is wrong with it counts as no mark.
+ */
+#include <fcntl.h>
+
+#include "boot.h"
+#include "fuzz.h"
+#include "serial.h"
+#include "status.h"
+
+static struct fuzz_dir dir;
+static struct host host;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	char path[96];
+
+	(void)argc;
+	(void)argv;
+	fuzz_dir_open(&dir);
+	snprintf(path, sizeof(path), "%s/a/b/in", dir.path);
+	must(host_open(path, path, &host, NULL) == 0);
+	/* the program's words; libFuzzer and the sanitizers have the descriptors */
+	stdout = fopen("/dev/null", "we");
+	stderr = fopen("/dev/null", "we");
+	must(stdout && stderr);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char name[] = "n", version[] = "1", flavor[] = "", release[] = "6.1";
+	const struct manifest m = { .name = name, .version = version, .flavor = flavor, .serial = 7,
+				    .kind = KIND_MODULES, .kernel.release = release, .digest = "00" };
+	struct err err = { 0 };
+	size_t files, links;
+	int r;
+
+	fuzz_dir_write(&dir, SERIAL_DIR "/6.1/n-modules-.json", data, size);
+	r = fuzz_outcome(serial_check(&host, &m, "ab", &err), &err);
+	must(r == 0 || r == -E_STALE || r == -E_EQUIVOCATION);
+
+	fuzz_dir_write(&dir, STATUS_DIR "/" STATUS_NAME, data, size);
+	r = status_run(&host, false);
+	must(r >= EXIT_DONE && r <= EXIT_CONFIG && r != EXIT_USAGE);
+	must(status_run(&host, true) == r);
+	r = bless_run(&host);
+	must(r == EXIT_DONE || r == EXIT_SYSTEM);
+	must(r != EXIT_DONE || status_run(&host, false) >= EXIT_DONE);
+	fuzz_dir_clean(&dir, &files, &links);
+	return 0;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fuzz_stream.c - frames and chunks. The bytes are a whole bundle when they begin with the frame
+ * of a manifest; otherwise they are zstd frames, and a manifest is made that has their right
+ * hashes, so that they reach the decompressor. What is handed out has the size that the manifest
+ * says; a stream that ended well was all there.
+ */
+#include <zstd.h>
+
+#include "fuzz.h"
+#include "limit.h"
+
+#define FRAMES_MAX 16
+#define PLAIN_MAX_BYTES 65536u
+
+static int count_stored(void *ctx, const void *stored, size_t len)
+{
+	must(stored && len > 0);
+	*(uint64_t *)ctx += len;
+	return 0;
+}
+
+static int read_bundle(const uint8_t *bytes, size_t len)
+{
+	_cleanup_bundle_ struct bundle *b = NULL;
+	uint64_t unpacked = 0, stored = 0;
+	struct err err = { 0 };
+	const struct manifest *m;
+	size_t n, chunk = 0, header;
+	const void *tar, *start;
+	int r;
+
+	r = fuzz_outcome(bundle_open(fuzz_reader(bytes, len), NULL, &b, &err), &err);
+	if (r < 0)
+		return r;
+	m = bundle_manifest(b);
+	start = bundle_header(b, &header);
+	must(header <= len && memcmp(start, bytes, header) == 0 && *m->key_id == '\0');
+	bundle_set_tee(b, count_stored, &stored);
+	while ((r = bundle_next(b, &tar, &n, &err)) > 0) {
+		must(chunk < m->n_chunks && n == m->chunks[chunk].size);
+		for (const uint8_t *p = tar; p < (const uint8_t *)tar + n; p += 64)
+			unpacked += *p & 0; /* every part may be read */
+		unpacked += n;
+		chunk++;
+	}
+	fuzz_count_text(fuzz_outcome(r, &err) < 0 ? err.text : "");
+	if (r == 0)
+		must(chunk == m->n_chunks && unpacked == m->unpacked && header + stored == len);
+	return 0;
+}
+
+/* Where the next frame begins: at its magic. */
+static size_t frame_length(const uint8_t *data, size_t size)
+{
+	const uint8_t magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	const uint8_t *next = size > 1 ? memmem(data + 1, size - 1, magic, sizeof(magic)) : NULL;
+
+	return next ? (size_t)(next - data) : size;
+}
+
+static void read_frames(const uint8_t *data, size_t size)
+{
+	static char name[] = "x", empty[] = "", path[] = "usr/lib/firmware/x";
+	static const uint8_t zeros[4096];
+	struct manifest_chunk chunks[FRAMES_MAX + 1];
+	struct manifest_file file = { .path = path, .mode = 0644 };
+	struct manifest m = { .name = name, .version = name, .flavor = empty, .kind = KIND_FIRMWARE, .files = &file,
+			      .n_files = 1, .chunks = chunks };
+	_cleanup_bytes_ uint8_t *stored = malloc(size + 1024), *bundle = NULL;
+	size_t used = 0, len;
+
+	must(stored);
+	while (used < size && m.n_chunks < FRAMES_MAX) {
+		size_t n = frame_length(data + used, size - used);
+		unsigned long long plain = ZSTD_getFrameContentSize(data + used, n);
+		struct manifest_chunk *c = &m.chunks[m.n_chunks++];
+
+		/* a frame may say any size or none: it is held to what a manifest can say */
+		c->size = plain == 0 || plain > PLAIN_MAX_BYTES ? 512 : (uint32_t)plain;
+		c->stored = (uint32_t)n;
+		fuzz_sha256(data + used, n, c->sha256);
+		m.unpacked += c->size;
+		used += n;
+	}
+	if (used > 0)
+		memcpy(stored, data, used);
+	/* the last chunk makes it the size of a tar: header, file, two blocks of zeros */
+	used += fuzz_chunk(&m, zeros, 1536 + 512 - m.unpacked % 512, stored + used, 1024);
+	file.size = m.unpacked - 1536;
+	bundle = fuzz_bundle(&m, stored, used, &len);
+	must(read_bundle(bundle, len) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t magic[] = { 0x50, 0x2a, 0x4d, 0x18 };
+
+	if (size >= sizeof(magic) && memcmp(data, magic, sizeof(magic)) == 0)
+		(void)read_bundle(data, size);
+	else
+		read_frames(data, size);
+	return 0;
+}

@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the corpus files of the fuzzers that are not text: seeds.py CORPUS-DIR. The same bytes each time."""
+import gzip
+import io
+import struct
+import sys
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+
+SIGNED = b"~Module signature appended~\n"
+
+
+# --- notes: ELF note sections, kernel images ---
+
+def note(name: bytes, kind: int, desc: bytes) -> bytes:
+    def padded(b: bytes) -> bytes:
+        return b + bytes(-len(b) % 4)
+    return struct.pack("<III", len(name), len(desc), kind) + padded(name) + padded(desc)
+
+
+BUILD_ID = note(b"GNU\0", 3, bytes(range(20)))
+XEN = note(b"Xen\0", 6, b"linux\0")
+
+
+def vmlinux(notes: bytes) -> bytes:
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 64, 64, 4096)
+    at = len(header) + 2 * len(load)
+    return (header + load + struct.pack("<IIQQQQQQ", 4, 4, at, 0, 0, len(notes), len(notes), 4) + notes).ljust(520, b"\0")
+
+
+def bzimage(payload: bytes) -> bytes:
+    setup = bytearray(1024)
+    setup[0x1f1] = 1
+    setup[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", setup, 0x248, 0, len(payload))
+    return bytes(setup) + payload
+
+
+def notes() -> dict[str, bytes]:
+    return {
+        "build-id": BUILD_ID,
+        "second": XEN + BUILD_ID,
+        "none": XEN,
+        "unpadded-end": XEN + BUILD_ID[:12] + b"GNU\0" + bytes(18),
+        "too-long": struct.pack("<III", 4, 0xfffffffd, 3) + b"GNU\0" + bytes(20),
+        "name-too-long": struct.pack("<III", 0xffffffff, 20, 3) + b"GNU\0" + bytes(20),
+        "short-id": note(b"GNU\0", 3, bytes(7)),
+        "cut": BUILD_ID[:11],
+        "vmlinux": vmlinux(XEN + BUILD_ID),
+        "vmlinux-lies": vmlinux(BUILD_ID).replace(struct.pack("<Q", len(BUILD_ID)), struct.pack("<Q", 2**64 - 1)),
+        "bzimage": bzimage(gzip.compress(vmlinux(BUILD_ID), mtime=0)),
+        "bzimage-not-compressed": bzimage(bytes(64)),
+    }
+
+
+# --- module: ELF relocatable files ---
+
+def module(sections: dict[str, bytes], tail: bytes = b"", **over: int) -> bytes:
+    names = b"\0" + b"".join(n.encode() + b"\0" for n in sections) + b".shstrtab\0"
+    table = [bytes(64)]
+    body, at = b"", 64
+    for name, data in list(sections.items()) + [(".shstrtab", names)]:
+        offset = names.index(b"\0" + name.encode() + b"\0") + 1
+        kind = 3 if name == ".shstrtab" else 1
+        table.append(struct.pack("<IIQQQQIIQQ", offset, kind, 2, 0, at + len(body), over.get("size", len(data)), 0, 0, 1, 0))
+        body += data
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 1, 62, 1, 0, 0, over.get("shoff", at + len(body)), 0, 64, 0, 0,
+                         64, over.get("shnum", len(table)), over.get("shstrndx", len(table) - 1))
+    return header + body + b"".join(table) + tail
+
+
+def versions(*symbols: tuple[str, int]) -> bytes:
+    return b"".join(struct.pack("<Q56s", crc, name.encode()) for name, crc in symbols)
+
+
+MODINFO = b"license=GPL\0depends=drm,i2c-core\0name=x\0vermagic=6.1.0-1-amd64 SMP mod_unload modversions \0"
+
+
+def modules() -> dict[str, bytes]:
+    whole = {".modinfo": MODINFO, "__versions": versions(("printk", 0x1234), ("module_layout", 0x89abcdef)),
+             "__ksymtab_strings": b"x_init\0x_exit\0NAMESPACE\0"}
+    return {
+        "module": module(whole),
+        "signed": module(whole, tail=b"signature" + SIGNED),
+        "no-versions": module({".modinfo": MODINFO}),
+        "no-modinfo": module({".text": bytes(16)}),
+        "unterminated": module({".modinfo": MODINFO[:-1], "__ksymtab_strings": b"x_init"}),
+        "odd-versions": module({".modinfo": MODINFO, "__versions": versions(("a", 1), ("a", 2)) + bytes(63)}),
+        "long-name": module({".modinfo": MODINFO, "__versions": versions(("n" * 56, 1))}),
+        "size-lies": module(whole, size=2**64 - 1),
+        "shoff-lies": module(whole, shoff=2**64 - 64),
+        "shnum-lies": module(whole, shnum=0xffff),
+        "shstrndx-lies": module(whole, shstrndx=0xffff),
+        "cut": module(whole)[:63],
+    }
+
+
+# --- stream: zstd frames and whole bundles ---
+
+def block(kind: int, last: bool, length: int, data: bytes) -> bytes:
+    return struct.pack("<I", length << 3 | kind << 1 | last)[:3] + data
+
+
+def frame(*blocks: bytes, size: int | None = None, window: int = 0) -> bytes:
+    """RFC 8878: single segment with an 8-byte size, or a window and no size."""
+    head = bytes([0xe0]) + struct.pack("<Q", size) if size is not None else bytes([0, window])
+    return b"\x28\xb5\x2f\xfd" + head + b"".join(blocks)
+
+
+def raw(data: bytes, last: bool = True) -> bytes:
+    return block(0, last, len(data), data)
+
+
+def repeated(byte: bytes, length: int, last: bool = True) -> bytes:
+    return block(1, last, length, byte)
+
+
+def bundle(chunks: list[tuple[bytes, int]], file_size: int, signatures: bytes = b"", tail: bytes = b"") -> bytes:
+    entries = ",".join(f'{{"stored":{len(c)},"size":{n},"sha256":"{sha256(c).hexdigest()}"}}' for c, n in chunks)
+    manifest = ('{"format":1,"name":"x","version":"1","flavor":"","serial":0,"created":0,"kind":"firmware","load":[],'
+                '"match":[],"options":[],"files":[{"path":"usr/lib/firmware/x","size":%d,"mode":420,"sha256":"%s"}],'
+                '"links":[],"unpacked":%d,"chunks":[%s]}' % (file_size, "00" * 32, sum(n for _, n in chunks), entries)).encode()
+    return (struct.pack("<II", 0x184D2A50, len(manifest)) + manifest + struct.pack("<II", 0x184D2A51, len(signatures)) +
+            signatures + b"".join(c for c, _ in chunks) + tail)
+
+
+def streams() -> dict[str, bytes]:
+    half = frame(raw(b"x" * 300, False), repeated(b"y", 724), size=1024)
+    good = bundle([(half, 1024), (half, 1024)], 512)
+    return {
+        "raw-frame": frame(raw(b"abc" * 200), size=600),
+        "two-frames": half + half,
+        "no-size": frame(repeated(b"x", 512)),
+        "says-more": frame(raw(b"abc"), size=4096),
+        "says-10-gib": frame(repeated(b"x", 1 << 17, False), repeated(b"x", 1 << 17), size=10 << 30),
+        "huge-window": frame(repeated(b"x", 512), window=0xff),
+        "grows": frame(*[repeated(b"x", 1 << 17, False)] * 40, repeated(b"x", 1)),
+        "reserved-block": frame(block(3, True, 0, b"")),
+        "skippable": struct.pack("<II", 0x184D2A5F, 3) + b"abc" + half,
+        "bundle": good,
+        "bundle-signed": bundle([(half, 1024), (half, 1024)], 512, b"untrusted comment: x\n"),
+        "bundle-and-more": good + b"x",
+        "bundle-cut": good[:-1],
+        "bundle-no-chunks": bundle([], 0),
+        "bundle-other-chunk": good[:-1] + b"?",
+        "manifest-length-lies": struct.pack("<II", 0x184D2A50, (1 << 20) + 1) + b"{}",
+        "manifest-too-short": struct.pack("<II", 0x184D2A50, 3) + b"{}",
+        "signatures-too-long": struct.pack("<II", 0x184D2A50, 2) + b"{}" + struct.pack("<II", 0x184D2A51, 16385),
+    }
+
+
+# --- unpack: tars for the four files of fuzz_unpack.c ---
+
+PART = "0123456789-" * 5 + "0123456789"
+FILES = [("usr/lib/firmware/a", b"hello", 0o644), (f"usr/lib/firmware/d/{PART}/{PART}", b"x" * 1000, 0o755),
+         ("usr/lib/firmware/d/empty", b"", 0o644), ("usr/lib/firmware/z", b"z" * 2048, 0o644)]
+
+
+def tar(files: list = FILES, kind: int = tarfile.USTAR_FORMAT, **over: object) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as archive:
+        for at, (path, data, mode) in enumerate(files):
+            info = tarfile.TarInfo(path)
+            info.size, info.mode, info.uname, info.gname = len(data), mode, "root", "root"
+            for key, value in over.items() if at == 0 else ():
+                setattr(info, key, value)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()[:sum(512 + -(-len(d) // 512) * 512 for _, d, _ in files) + 1024]
+
+
+def tars() -> dict[str, bytes]:
+    first = FILES[:1]
+    return {
+        "good": tar(),
+        "gnu-long-name": tar(kind=tarfile.GNU_FORMAT),
+        "pax": tar(kind=tarfile.PAX_FORMAT, pax_headers={"comment": "x"}),
+        "pax-path": tar([("usr/lib/firmware/b", b"hello", 0o644)] + FILES[1:], tarfile.PAX_FORMAT,
+                        pax_headers={"path": "usr/lib/firmware/a"}),
+        "xattr": tar(kind=tarfile.PAX_FORMAT, pax_headers={"SCHILY.xattr.user.x": "y"}),
+        "sparse": tar(kind=tarfile.PAX_FORMAT, pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+                                                            "GNU.sparse.name": "usr/lib/firmware/a",
+                                                            "GNU.sparse.realsize": "5"}),
+        "symlink": tar(type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0),
+        "hardlink": tar(type=tarfile.LNKTYPE, linkname="../../etc/passwd", size=0),
+        "device": tar(type=tarfile.CHRTYPE, devmajor=1, devminor=3, size=0),
+        "directory": tar(type=tarfile.DIRTYPE, size=0),
+        "other-order": tar([FILES[1], FILES[0], *FILES[2:]]),
+        "other-content": tar([("usr/lib/firmware/a", b"hellO", 0o644), *FILES[1:]]),
+        "setuid": tar([("usr/lib/firmware/a", b"hello", 0o4755), *FILES[1:]]),
+        "owner": tar(uid=1000),
+        "dotdot": tar([("../../../../x", b"hello", 0o644), *FILES[1:]]),
+        "absolute": tar([("/x", b"hello", 0o644), *FILES[1:]]),
+        "only-one": tar(first),
+        "one-more": tar(FILES + first),
+        "empty": b"",
+    }
+
+
+def main() -> None:
+    root = Path(sys.argv[1])
+    for name, files in (("notes", notes()), ("module", modules()), ("stream", streams()), ("unpack", tars())):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for file, data in files.items():
+            (root / name / file).write_bytes(data)
+
+
+main()
