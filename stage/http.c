@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <nss.h>
 #include <openssl/ssl.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -40,9 +41,12 @@ struct http_reader {
 	uint64_t received; /* bytes of the body that reached buf, over all attempts */
 	uint64_t skip;     /* bytes of a full answer that were received before */
 	char validator[256]; /* ETag or Last-Modified of the first answer */
-	char this_validator[256];
+	/* of the answer at hand */
+	char etag[256], modified[64], encoding[32];
+	uint64_t range_at; /* where a 206 begins */
 	/* the attempt */
 	unsigned int attempt;
+	bool headers_whole; /* the empty line after them was seen */
 	bool headers_done, paused, finished, refused;
 	CURLcode result;
 	size_t header_bytes;
@@ -101,15 +105,26 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
 		return 0;
 	}
 	if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* a new header: after a redirect, say */
-		h->this_validator[0] = h->answer.challenge[0] = h->answer.type[0] = h->answer.digest[0] = '\0';
+		h->etag[0] = h->modified[0] = h->encoding[0] = '\0';
+		h->answer.challenge[0] = h->answer.type[0] = h->answer.digest[0] = '\0';
+		h->range_at = UINT64_MAX;
+		h->headers_whole = false;
 		return len;
 	}
+	h->headers_whole = h->headers_whole || strchr("\r\n", line[0]);
 	if (header_is(line, len, "ETag", &value, &value_len)) {
-		take_value(h->this_validator, sizeof(h->this_validator), value, value_len);
-		if (str_prefix(h->this_validator, "W/", NULL)) /* RFC 9110, 13.1.5: a weak one is no use here */
-			h->this_validator[0] = '\0';
-	} else if (header_is(line, len, "Last-Modified", &value, &value_len) && !h->this_validator[0]) {
-		take_value(h->this_validator, sizeof(h->this_validator), value, value_len);
+		take_value(h->etag, sizeof(h->etag), value, value_len);
+		if (str_prefix(h->etag, "W/", NULL)) /* RFC 9110, 13.1.5: a weak one is no use here */
+			h->etag[0] = '\0';
+	} else if (header_is(line, len, "Last-Modified", &value, &value_len)) {
+		take_value(h->modified, sizeof(h->modified), value, value_len);
+	} else if (header_is(line, len, "Content-Range", &value, &value_len)) {
+		char range[64];
+		unsigned long long at;
+
+		take_value(range, sizeof(range), value, value_len);
+		if (sscanf(range, "bytes %llu-", &at) == 1)
+			h->range_at = at;
 	} else if (header_is(line, len, "Content-Type", &value, &value_len)) {
 		take_value(h->answer.type, sizeof(h->answer.type), value, value_len);
 	} else if (header_is(line, len, "WWW-Authenticate", &value, &value_len) && !h->answer.challenge[0]) {
@@ -117,16 +132,15 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
 	} else if (header_is(line, len, "Docker-Content-Digest", &value, &value_len)) {
 		take_value(h->answer.digest, sizeof(h->answer.digest), value, value_len);
 	} else if (header_is(line, len, "Content-Encoding", &value, &value_len)) {
-		char encoding[32];
-
-		take_value(encoding, sizeof(encoding), value, value_len);
-		if (strcasecmp(encoding, "identity") != 0 && encoding[0]) {
-			(void)http_failed(h, "the answer is encoded (%s), which was not asked for", encoding);
-			h->refused = true;
-			return 0;
-		}
+		take_value(h->encoding, sizeof(h->encoding), value, value_len);
 	}
 	return len;
+}
+
+/* What says whether two answers are of the same file; "" when the server does not tell. */
+static const char *validator_of(const struct http_reader *h)
+{
+	return h->etag[0] ? h->etag : h->modified;
 }
 
 /* The status decides at the first byte of the body, or at the end when there is none. */
@@ -135,20 +149,20 @@ static int check_status(struct http_reader *h)
 	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &h->answer.status);
 	h->headers_done = true;
 	h->skip = 0;
-	if (h->answer.status == 200) {
-		if (h->received > 0) {
-			if (!h->validator[0] || !streq(h->validator, h->this_validator))
-				return http_failed(h, "the file changed while it was read");
-			h->skip = h->received;
-		}
-	} else if (h->answer.status == 206 && h->received > 0) {
-		if (!streq(h->validator, h->this_validator))
-			return http_failed(h, "the file changed while it was read");
-	} else {
+	if (h->answer.status != 200 && !(h->answer.status == 206 && h->received > 0))
 		return http_failed(h, "status %ld", h->answer.status);
+	if (h->encoding[0] && strcasecmp(h->encoding, "identity") != 0)
+		return http_failed(h, "the answer is encoded (%s), which was not asked for", h->encoding);
+	if (h->received == 0) {
+		snprintf(h->validator, sizeof(h->validator), "%s", validator_of(h));
+		return 0;
 	}
-	if (h->received == 0)
-		snprintf(h->validator, sizeof(h->validator), "%s", h->this_validator);
+	if (!h->validator[0] || !streq(h->validator, validator_of(h)))
+		return http_failed(h, "the file changed while it was read");
+	if (h->answer.status == 200)
+		h->skip = h->received;
+	else if (h->range_at != h->received)
+		return http_failed(h, "another part of the file than was asked for");
 	return 0;
 }
 
@@ -223,13 +237,13 @@ static int set_range(struct http_reader *h)
 			break;
 		list = more;
 	}
-	if (h->received > 0) {
+	if (h->received > 0 && h->validator[0]) {
 		_cleanup_free_ char *range = str_printf("Range: bytes=%llu-", (unsigned long long)h->received);
 		_cleanup_free_ char *if_range = str_printf("If-Range: %s", h->validator);
 
 		more = range ? curl_slist_append(list, range) : NULL;
 		list = more ? more : list;
-		more = if_range && h->validator[0] ? curl_slist_append(list, if_range) : list;
+		more = if_range ? curl_slist_append(list, if_range) : list;
 		list = more ? more : list;
 	}
 	h->range = list;
@@ -245,7 +259,7 @@ static int begin_attempt(struct http_reader *h)
 	h->easy = curl_easy_init();
 	if (!h->easy)
 		return err_sys(&h->why, -ENOMEM, "HTTP");
-	h->headers_done = h->paused = h->finished = h->refused = false;
+	h->headers_whole = h->headers_done = h->paused = h->finished = h->refused = false;
 	h->header_bytes = 0;
 	h->waited_us = h->window_bytes = 0;
 	h->began_us = now_us();
@@ -260,6 +274,7 @@ static int begin_attempt(struct http_reader *h)
 	curl_easy_setopt(h->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(LIMIT_HTTP_CONNECT_US / 1000));
 	curl_easy_setopt(h->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* a failed lookup is not kept */
 	curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L); /* a name server that is silent is not waited for at the end */
 	curl_easy_setopt(h->easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, h);
 	curl_easy_setopt(h->easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -329,10 +344,20 @@ static int pump(struct http_reader *h, bool headers_only)
 		if (r < 0)
 			return r;
 	}
-	if (h->finished && !h->headers_done && h->result == CURLE_OK && !h->refused && check_status(h) < 0)
-		h->refused = true;
-	if (h->finished && h->result != CURLE_OK && !h->refused)
+	if (h->refused || !h->finished)
+		return h->refused ? h->why.code : 0;
+	if (h->result != CURLE_OK)
 		return http_failed(h, "%s", h->message[0] ? h->message : curl_easy_strerror(h->result));
+	if (!h->headers_whole) { /* which libcurl takes for an answer without a body */
+		h->result = CURLE_GOT_NOTHING;
+		return http_failed(h, "the connection ended inside the headers");
+	}
+	if (!h->headers_done && check_status(h) < 0)
+		h->refused = true;
+	else if (h->skip > 0) {
+		(void)http_failed(h, "the file changed while it was read: it is shorter now");
+		h->refused = true;
+	}
 	return h->refused ? h->why.code : 0;
 }
 
@@ -340,7 +365,7 @@ static int pump(struct http_reader *h, bool headers_only)
 
 static bool worth_another(const struct http_reader *h)
 {
-	if (h->why.code != -E_NETWORK || h->attempt >= LIMIT_HTTP_ATTEMPTS || now_us() >= h->set.until_us)
+	if (h->why.code != -E_NETWORK || h->attempt >= LIMIT_HTTP_ATTEMPTS || now_us() >= h->set.retry_until_us)
 		return false;
 	if (h->refused) /* the server's own word: only "later" and "my fault" can change */
 		return h->answer.status >= 500 || h->answer.status == 429;
@@ -364,8 +389,8 @@ static void back_off(const struct http_reader *h)
 
 	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
 	wait_us = wait_us / 2 + wait_us / 2 * (random & 0xffff) / 0xffff;
-	if (now + wait_us > h->set.until_us)
-		wait_us = h->set.until_us > now ? h->set.until_us - now : 0;
+	if (now + wait_us > h->set.retry_until_us)
+		wait_us = h->set.retry_until_us > now ? h->set.retry_until_us - now : 0;
 	(void)usleep((useconds_t)wait_us);
 }
 
@@ -493,6 +518,8 @@ int http_open(const struct http_settings *s, const struct http_request *req, str
 
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) /* counts: only the first call does anything */
 		return err_sys(err, -ENOMEM, "libcurl");
+	/* nsswitch.conf may name services that are libraries, which a static program must not load */
+	(void)__nss_configure_lookup("hosts", "files dns");
 	r = make_reader(s, req, &h, err);
 	if (r < 0)
 		return r;

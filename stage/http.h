@@ -17,6 +17,7 @@ struct http_settings {
 	const char *ca;    /* file below the root; NULL: /etc/modulus/ca.pem, or the system's */
 	const char *proxy; /* NULL: the environment's (http_proxy, ...) */
 	uint64_t until_us; /* CLOCK_BOOTTIME: no attempt goes on after this */
+	uint64_t retry_until_us; /* and none but the first begins after this: other sources want time too */
 };
 
 struct http_request {

@@ -268,14 +268,34 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 	return 0;
 }
 
+/* How many of the sources from this one on are in the network? */
+static unsigned int network_sources(const struct driver *d, unsigned int from)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = from; i < d->from.n; i++) {
+		const char *rest;
+		const struct source_ops *ops = find_ops(d->from.v[i], &rest);
+
+		n += ops && ops->network;
+	}
+	return n;
+}
+
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err)
 {
 	_cleanup_candidates_ struct candidates found = { 0 };
 
 	while (*cursor < req->driver->from.n) {
-		int r = look_at(req, (*cursor)++, true, &found, rejected, err);
+		struct source_request mine = *req;
+		uint64_t now = now_us();
+		unsigned int n = network_sources(req->driver, *cursor);
+		int r;
 
+		/* a source that does not answer must leave time for the next one; one that is healthy is not cut */
+		mine.retry_until_us = req->until_us > now && n > 0 ? now + (req->until_us - now) / n : req->until_us;
+		r = look_at(&mine, (*cursor)++, true, &found, rejected, err);
 		if (r < 0)
 			return r;
 		if (found.n == 0)
@@ -289,12 +309,5 @@ int source_find_network(const struct source_request *req, unsigned int *cursor, 
 
 bool source_has_network(const struct driver *d)
 {
-	for (size_t i = 0; i < d->from.n; i++) {
-		const char *rest;
-		const struct source_ops *ops = find_ops(d->from.v[i], &rest);
-
-		if (ops && ops->network)
-			return true;
-	}
-	return false;
+	return network_sources(d, 0) > 0;
 }

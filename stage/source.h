@@ -60,6 +60,7 @@ struct source_request {
 	const struct driver *driver;
 	enum bundle_kind kind;
 	uint64_t until_us; /* CLOCK_BOOTTIME; for the network */
+	uint64_t retry_until_us; /* filled by source_find_network(): this source's share of the time */
 };
 
 /*

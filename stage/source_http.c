@@ -17,7 +17,8 @@ static int http_source_open(struct source *s, struct err *err)
 static int http_source_next(struct source *s, struct reader **ret_reader, char **ret_origin, struct err *err)
 {
 	const struct http_settings set = { .host = s->req->host, .ca = s->req->driver->ca,
-					   .proxy = s->req->driver->proxy, .until_us = s->req->until_us };
+					   .proxy = s->req->driver->proxy, .until_us = s->req->until_us,
+					   .retry_until_us = s->req->retry_until_us };
 	_cleanup_free_ char *text = NULL, *url = NULL;
 	int r;
 

@@ -17,7 +17,8 @@ static int oci_source_next(struct source *s, struct reader **ret_reader, char **
 {
 	const struct driver *d = s->req->driver;
 	const struct http_settings set = { .host = s->req->host, .ca = d->ca, .proxy = d->proxy,
-					   .until_us = s->req->until_us };
+					   .until_us = s->req->until_us,
+					   .retry_until_us = s->req->retry_until_us };
 	struct oci_request req = { .http = &set, .machine = s->req->kernel->machine, .credentials = d->credentials };
 	_cleanup_free_ char *reference = NULL;
 	const char *text;
