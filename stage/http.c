@@ -478,6 +478,7 @@ static int make_reader(const struct http_settings *s, const struct http_request 
 {
 	_cleanup_reader_ struct reader *guard = NULL;
 	struct http_reader *h = calloc(1, sizeof(*h));
+	int r;
 
 	if (!h)
 		return err_sys(err, -ENOMEM, "HTTP");
@@ -499,12 +500,10 @@ static int make_reader(const struct http_settings *s, const struct http_request 
 			return err_sys(err, -ENOMEM, "HTTP");
 		h->headers = more;
 	}
-	if (strncasecmp(h->url, "https:", 6) == 0) {
-		int r = read_ca(h, err);
-
-		if (r < 0)
-			return r;
-	}
+	/* for http too: a redirect may lead to https. Without certificates that fails then */
+	r = read_ca(h, err);
+	if (r < 0 && strncasecmp(h->url, "https:", 6) == 0)
+		return r;
 	*ret = h;
 	guard = NULL;
 	return 0;

@@ -47,6 +47,18 @@ static unsigned int telling(int code)
 	return 1;
 }
 
+char *source_shown(const char *spec)
+{
+	const char *host = strstr(spec, "://"), *at = NULL;
+
+	if (host) {
+		host += strlen("://");
+		for (const char *p = host; *p && *p != '/'; p++)
+			at = *p == '@' ? p : at;
+	}
+	return at ? str_printf("%.*s%s", (int)(host - spec), spec, at + 1) : strdup(spec);
+}
+
 int rejections_verdict(const struct rejections *r, const struct driver *d, struct err *ret)
 {
 	const struct rejection *best = NULL;
@@ -59,8 +71,11 @@ int rejections_verdict(const struct rejections *r, const struct driver *d, struc
 		return err_prefix(ret, "%s", best->origin);
 	}
 	(void)err_set(ret, -E_NO_BUNDLE, "no bundle of %s %s in", d->name, d->version);
-	for (size_t i = 0; i < d->from.n; i++)
-		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " %s", d->from.v[i]);
+	for (size_t i = 0; i < d->from.n; i++) {
+		_cleanup_free_ char *shown = source_shown(d->from.v[i]);
+
+		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " %s", shown ? shown : "?");
+	}
 	return ret->code;
 }
 

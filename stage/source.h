@@ -77,6 +77,9 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err) _must_check_;
 
+/* What may be shown of a source's address: all but "user:password@". Caller frees; NULL: no memory. */
+char *source_shown(const char *spec) _must_check_;
+
 /* Is there a network source at all? */
 bool source_has_network(const struct driver *d);
 

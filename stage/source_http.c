@@ -26,14 +26,14 @@ static int http_source_next(struct source *s, struct reader **ret_reader, char *
 		return 0;
 	s->done = true;
 	text = str_printf("%s:%s", s->ops->scheme, s->location);
-	*ret_origin = text ? strdup(text) : NULL;
+	*ret_origin = text ? source_shown(text) : NULL;
 	if (!*ret_origin)
 		return err_sys(err, -ENOMEM, "source");
 	r = template_expand(text, TEMPLATE_URL, s->req, &url, err);
 	if (r < 0)
 		return r;
 	free(*ret_origin);
-	*ret_origin = strdup(url);
+	*ret_origin = source_shown(url);
 	if (!*ret_origin)
 		return err_sys(err, -ENOMEM, "source");
 	r = http_open(&set, &(struct http_request){ .url = url }, ret_reader, NULL, err);
