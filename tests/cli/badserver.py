@@ -128,6 +128,9 @@ class BadServer:
             if not more:
                 return
             raw += more
+            if raw.startswith(b"\x16"):  # TLS where none is spoken
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
         first, *lines = raw.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
