@@ -63,12 +63,16 @@
 #define LIMIT_HTTP_WINDOW_US (15ull * 1000000)
 /* From the first packet to a default route: DHCP servers and switch ports take up to 30 s. */
 #define LIMIT_NETWORK_US (45ull * 1000000)
+/* A card's driver may load late; without any card nobody has to wait for the time above. */
+#define LIMIT_NETWORK_CARD_US (5ull * 1000000)
+/* IPv6 routers answer before DHCP servers do: how long an IPv6 route alone is not enough. */
+#define LIMIT_NETWORK_IPV4_US (3ull * 1000000)
 /* Attempts at one source, the first included. */
 #define LIMIT_HTTP_ATTEMPTS 4u
 /* Debian's ca-certificates.crt is 220 KB. */
 #define LIMIT_CA_BYTES (4u << 20)
-/* A registry's manifest or token; the distribution specification asks for 4 MiB of manifest at most. */
-#define LIMIT_OCI_DOCUMENT_BYTES (4u << 20)
+/* A registry's manifest or token. One of ours has 1 KiB; parsed JSON is up to 80 times its text. */
+#define LIMIT_OCI_DOCUMENT_BYTES (64u << 10)
 #define LIMIT_URL_BYTES 2048u
 
 /* --- loading --- */

@@ -5,6 +5,7 @@
  */
 #include "oci.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -91,11 +92,25 @@ int oci_parse_reference(const char *text, struct oci_reference *ret, struct err 
 	return 0;
 }
 
-/* Docker's rule: a registry on this machine needs no TLS. */
-static bool is_local(const char *host)
+/* Docker's rule: a registry on this machine needs no TLS. authority: host[:port], and what may follow it in an address. */
+static bool is_local(const char *authority)
 {
-	return str_prefix(host, "localhost:", NULL) || streq(host, "localhost") || str_prefix(host, "127.", NULL) ||
-	       str_prefix(host, "[::1]", NULL);
+	size_t len = strcspn(authority, "/?#"), n = strcspn(authority, authority[0] == '[' ? "]" : ":/?#");
+	const char *port;
+	char host[64];
+	struct in_addr a;
+
+	if (authority[0] == '[' && authority[n])
+		n++;
+	if (n >= sizeof(host))
+		return false;
+	memcpy(host, authority, n);
+	host[n] = '\0';
+	port = authority + n;
+	if (n < len && (*port != ':' || strspn(port + 1, "0123456789") != len - n - 1)) /* "127.0.0.1:80@elsewhere" */
+		return false;
+	return streq(host, "localhost") || streq(host, "[::1]") ||
+	       (inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
 }
 
 /* --- credentials --- */
@@ -198,8 +213,11 @@ static int get_token(struct session *s, const char *challenge)
 	token = json_string_value(json_object_get(doc, "token"));
 	if (!token)
 		token = json_string_value(json_object_get(doc, "access_token"));
+	/* RFC 6750, 2.1; anything else would write headers of its own */
+	if (token && strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=") != strlen(token))
+		token = NULL;
 	free(s->token);
-	s->token = token ? strdup(token) : NULL;
+	s->token = token && *token ? strdup(token) : NULL;
 	json_decref(doc);
 	return s->token ? 0 : err_set(s->err, -E_NETWORK, "%.80s gave no token", realm);
 }
