@@ -70,7 +70,7 @@ BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils 
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	python3 python3-pytest python3-yaml man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
-	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools
+	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools docker-registry skopeo nginx-light apache2-utils
 
 KMOD_VERSION := 30+20221128
 KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e
