@@ -413,3 +413,84 @@ def test_a_credentials_file_that_is_none(tmp_path, text):
         assert done.code in (DONE, CONFIG)
     else:
         assert done.code == CONFIG and "auth.json" in done.lines[-1], done
+
+
+# --- modulus build --oci-layout ---------------------------------------------------------------------------------
+
+@pytest.fixture
+def input_of_build(tmp_path):
+    """What `modulus build` needs: modules, a kernel directory, a key."""
+    import elf
+    from bundlemaker import RELEASE
+    from fakehost import BUILD_ID
+    for path in ("modules", "kernel"):
+        (tmp_path / path).mkdir()
+    (tmp_path / "modules" / "alpha.ko").write_bytes(elf.module("alpha", RELEASE, signed=True))
+    run_modulus("keygen", "--secret", tmp_path / "key", "--public", tmp_path / "key.pub")
+
+    def build(*more: object, **env: str) -> subprocess.CompletedProcess:
+        return run_modulus("build", "--name", "gpu", "--version", "1.0", "--kernel", RELEASE, "--kernel-dir", tmp_path / "kernel",
+                           "--modules", tmp_path / "modules", "--build-id", BUILD_ID, "--serial", "1", "--key", tmp_path / "key",
+                           *more, env=plain_environment(SOURCE_DATE_EPOCH="1", **env))
+    return build
+
+
+def run_modulus(*words: object, env=None) -> subprocess.CompletedProcess:
+    from program import MODULUS
+    return subprocess.run([str(word) for word in (MODULUS, *words)], capture_output=True, text=True, env=env or plain_environment())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_layout_is_what_the_specification_says_and_the_same_each_time(tmp_path, input_of_build):
+    for name in ("one", "two"):
+        done = input_of_build("--oci-layout", tmp_path / name)
+        assert done.returncode == DONE, done.stderr
+    files = tree(tmp_path / "one")
+    assert files == tree(tmp_path / "two")
+    assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
+    (image,) = json.loads(files["index.json"])["manifests"]
+    assert image["annotations"] == {"org.opencontainers.image.ref.name": "1.0-6.1.0-99-test"}
+    for path, data in files.items():
+        if path.startswith("blobs/"):
+            assert digest(data) == "sha256:" + path.removeprefix("blobs/sha256/")
+    manifest = json.loads(files["blobs/sha256/" + image["digest"].removeprefix("sha256:")])
+    (layer,) = manifest["layers"]
+    assert layer["mediaType"] == BUNDLE and manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+    assert layer["annotations"] == {"org.opencontainers.image.title": "gpu.tar.zst"}
+    assert len(files) == 5 and all(len(files["blobs/sha256/" + one["digest"][7:]]) == one["size"]
+                                   for one in (layer, manifest["config"], image))
+
+
+def test_a_layout_and_a_file_hold_the_same_bundle(tmp_path, input_of_build):
+    assert input_of_build("--oci-layout", tmp_path / "layout", "--output", tmp_path / "gpu.tar.zst").returncode == DONE
+    bundle = (tmp_path / "gpu.tar.zst").read_bytes()
+    assert (tmp_path / "layout/blobs/sha256" / digest(bundle)[7:]).read_bytes() == bundle
+
+
+def test_a_flavour_is_in_the_tag_and_what_no_tag_may_hold_is_not(tmp_path, input_of_build):
+    assert input_of_build("--oci-layout", tmp_path / "layout", "--version", "1.0+x", "--flavor", "open").returncode == DONE
+    (image,) = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
+    assert image["annotations"]["org.opencontainers.image.ref.name"] == "1.0_x-6.1.0-99-test-open"
+
+
+def test_a_directory_with_something_in_it_is_left_alone(tmp_path, input_of_build):
+    (tmp_path / "layout").mkdir()
+    (tmp_path / "layout/index.json").write_text("mine")
+    done = input_of_build("--oci-layout", tmp_path / "layout")
+    assert done.returncode == 1 and "is not empty" in done.stderr and tree(tmp_path / "layout") == {"index.json": b"mine"}
+
+
+def test_neither_layout_nor_file_is_a_usage_error(input_of_build):
+    assert input_of_build().returncode == 2
+
+
+def test_a_layout_goes_through_skopeo_and_a_registry_to_a_machine(tmp_path, input_of_build, registry):
+    assert input_of_build("--oci-layout", tmp_path / "layout").returncode == DONE
+    registry.push_layout(tmp_path / "layout", "fleet/built", "1.0-6.1.0-99-test")
+    machine = NetMachine(tmp_path / "m", f"oci://{registry.host}/fleet/built:{{version}}-{{kernel}}")
+    machine.write_root("etc/modulus/keys/own.pub", (tmp_path / "key.pub").read_text())
+    done = machine.run()
+    assert done.code == DONE and len(machine.in_cache) == 1, done
