@@ -8,5 +8,5 @@ bundles     good ones and spoilt ones     ignition    what an operator would pro
 trees       the /usr and the root tree    disk        file systems, GPT, overlays
 guest       QEMU                          report      what the guest said
 machines    what all guests share         scenarios   the machines that the tests and the demo boot
-unit_order  the units, judged unbooted
+unit_order  the units, judged unbooted             webserver   where a guest fetches from
 """

@@ -14,6 +14,7 @@ TOOLS = {
     "depmod": "kmod",
     "dpkg": "dpkg",
     "dracut": "dracut-core",
+    "openssl": "openssl",
     "mkfs.erofs": "erofs-utils",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",

@@ -9,6 +9,7 @@ BUILD = PROJECT / "build"
 MODULUS = BUILD / "modulus"
 MODULUS_BOOT = BUILD / "modulus-boot"
 DRACUT_MODULE = PROJECT / "dracut" / "50modulus"
+DRACUT_NETWORK_MODULE = PROJECT / "dracut" / "51modulus-net"
 IGNITION_SNIPPET = PROJECT / "ignition" / "modulus.ign"
 GUEST = Path(__file__).resolve().parents[1] / "guest"
 
