@@ -367,7 +367,7 @@ demo: all
 FUZZ_TIME ?= 60
 FUZZ_ALL := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ ?= $(FUZZ_ALL)
-FUZZ_FLAGS = $(SAN_FLAGS) -Itests/fuzz -fsanitize=fuzzer-no-link
+FUZZ_FLAGS = $(SAN_FLAGS) -Itests/fuzz -include smaller.h -fsanitize=fuzzer-no-link
 FUZZ_OBJ := $(patsubst stage/%.c,build/fuzz/stage/%.o,$(filter-out stage/main.c,$(SRC))) build/fuzz/tests/fuzz.o
 
 build/fuzz/stage build/fuzz/tests:

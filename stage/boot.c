@@ -70,11 +70,11 @@ int boot_plan(const struct host *h, const struct config *c, struct device_list *
 
 /* --- one driver --- */
 
-/* May another bundle be tried after this failure? Not once modules may have been inserted. */
-static bool is_bundles_fault(int code)
+/* May another bundle be tried after this failure? Not once this one has put a module into the kernel. */
+static bool is_bundles_fault(const struct driver_report *rep, int code)
 {
-	return code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED || code == -E_NETWORK ||
-	       code == -EIO;
+	return rep->n_modules == 0 && (code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED ||
+				       code == -E_NETWORK || code == -EIO);
 }
 
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
@@ -120,7 +120,7 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 	if (r == 0)
 		r = load_driver(&load, rep, err);
 	report_phase(rep, "load", now_us() - at);
-	if (is_bundles_fault(r)) { /* not worth keeping, and nothing was inserted */
+	if (is_bundles_fault(rep, r)) { /* not worth keeping, and nothing was inserted */
 		store_abandon(copy);
 		report_clear_bundle(rep);
 	} else if (copy) {
@@ -148,7 +148,7 @@ static int try_candidates(const struct boot *b, const struct driver *d, struct c
 		r = use_candidate(b, d, &found->v[i], until_us, replace, rep, &why);
 		if (r == 0)
 			return 0;
-		if (!is_bundles_fault(r)) {
+		if (!is_bundles_fault(rep, r)) {
 			rep->result = why;
 			return r;
 		}

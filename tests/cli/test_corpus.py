@@ -13,7 +13,7 @@ import bundle
 from bundlemaker import BLOCK, END, TEST_KEY, File, bundle_file, compact, firmware, header, signed_by
 from corpus import GOOD, KEYS, REFUSE
 from program import DONE, MODULUS, TREE, UNTRUSTED, environment, snapshot
-from zstdframe import runs
+from zstdframe import raw, runs
 
 PEAK_KIB = 32 << 10
 PUBLIC = [key.public for key in KEYS]
@@ -117,7 +117,6 @@ def test_two_gib_of_tar_are_taken_in_little_memory(tmp_path, keys, spawner):
     digest.update(bytes(size % four_mib))
     path = "usr/lib/firmware/x"
     # the header is a chunk by itself, so that all others are zeros alone
-    from zstdframe import raw
     plain_sizes = [BLOCK] + [four_mib] * (two_gib // four_mib - 1) + [four_mib - BLOCK]
     frames = [raw(header(path, size)), runs(four_mib >> 17), raw(bytes(four_mib - BLOCK), window=(17, 0))]
     stored = [frames[0]] + [frames[1]] * (len(plain_sizes) - 2) + [frames[2]]

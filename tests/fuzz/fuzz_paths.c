@@ -5,6 +5,7 @@
  * with a tar that follows it: that succeeds, makes just these files and links, and nothing outside.
  */
 #include <fcntl.h>
+#include <regex.h>
 #include <sys/stat.h>
 
 #include "fuzz.h"
@@ -12,6 +13,18 @@
 #include "unpack.h"
 
 #define ENTRIES_MAX 32
+
+/* docs/bundle.md, section 4, once more. */
+#define PART "[A-Za-z0-9_+@~,:=][A-Za-z0-9._+@~,:=-]*"
+#define BELOW "(/" PART ")+$"
+#define FIRMWARE "^usr/lib/firmware" BELOW
+static const char *const allowed[] = {
+	[KIND_MODULES] = FIRMWARE "|^usr/lib/modules/6[.]1/modulus/x/[A-Za-z0-9][A-Za-z0-9_-]{0,63}[.]ko$",
+	[KIND_FIRMWARE] = FIRMWARE,
+	[KIND_RUNTIME] = "^usr/(bin|share|lib[a-z0-9]*)" BELOW,
+};
+static const char reserved[] = "^usr/lib/(modules|firmware|systemd|udev)(/|$)";
+static regex_t allowed_regex[ARRAY_SIZE(allowed)], reserved_regex;
 
 static char name[] = "x", release[] = "6.1", empty[] = "", machine[] = "x86_64";
 
@@ -22,6 +35,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	fuzz_dir_open(&dir);
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+		must(regcomp(&allowed_regex[i], allowed[i], REG_EXTENDED | REG_NOSUB) == 0);
+	must(regcomp(&reserved_regex, reserved, REG_EXTENDED | REG_NOSUB) == 0);
 	return 0;
 }
 
@@ -90,6 +106,22 @@ static bool put_header(uint8_t *at, const char *path)
 	return true;
 }
 
+static void check_place(const struct manifest *m, const char *path)
+{
+	must(strlen(path) <= LIMIT_PATH_BYTES && regexec(&allowed_regex[m->kind], path, 0, NULL, 0) == 0);
+	must(m->kind != KIND_RUNTIME || regexec(&reserved_regex, path, 0, NULL, 0) != 0);
+}
+
+static void check_places(const struct manifest *m)
+{
+	for (size_t i = 0; i < m->n_files; i++)
+		check_place(m, m->files[i].path);
+	for (size_t i = 0; i < m->n_links; i++) {
+		check_place(m, m->links[i].path);
+		must(!str_suffix(m->links[i].path, ".ko") && !strchr(m->links[i].target, '/'));
+	}
+}
+
 static void check_tree(const struct manifest *m)
 {
 	struct stat st;
@@ -122,7 +154,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	len = fuzz_chunk(&m, tar, (m.n_files + 2) * 512, stored, sizeof(stored));
 	bytes = fuzz_bundle(&m, stored, len, &len);
 	strv_free(&m.load);
-	if (fuzz_outcome(bundle_open(fuzz_reader(bytes, len), NULL, &b, &err), &err) < 0 || !fits)
+	if (fuzz_outcome(bundle_open(fuzz_reader(bytes, len), NULL, &b, &err), &err) < 0)
+		return 0;
+	check_places(bundle_manifest(b));
+	if (!fits)
 		return 0;
 	must(fuzz_outcome(unpack_to_dir(b, dir.fd, &err), &err) == 0);
 	check_tree(bundle_manifest(b));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * fuzz_trust.c - the text of signatures and of a public key. Over a fixed message, with one key
- * that is known and one that is revoked, nothing is accepted but a signature that the known key
- * made, its trusted comment unchanged.
+ * that is known and one that is revoked, nothing is accepted but signatures, among them one that
+ * the known key made, its trusted comment unchanged.
  */
 #include "fuzz.h"
+#include "limit.h"
 
 /* Made once with minisign; the secret key was thrown away. */
 static const char known_key[] = "untrusted comment: minisign public key\n"
@@ -34,20 +35,23 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static void check_texts(const char *text, size_t len)
+/* How many signatures the text is; -EINVAL: something else is in it. */
+static int check_texts(const char *text, size_t len)
 {
 	const char *at = text, *end = text + len;
 	struct public_key key;
 	struct signature s;
-	int r;
+	int n = 0, r;
 
 	(void)trust_parse_public_key(text, len, &key);
 	while ((r = trust_next_signature(&at, &len, &s)) > 0) {
 		must(at > text && at + len == end);
 		must(s.trusted_comment > text && s.trusted_comment + s.trusted_comment_len < end);
 		must(!memchr(s.trusted_comment, '\n', s.trusted_comment_len));
+		n++;
 	}
 	must(r < 0 || len == 0);
+	return r < 0 ? r : n;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -56,9 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct verified *v = NULL;
 	struct err err = { 0 };
 	bool made = false;
-	int r;
+	int n = check_texts((const char *)data, size), r;
 
-	check_texts((const char *)data, size);
 	must(bytes);
 	r = fuzz_outcome(trust_verify(&ring, bytes, strlen(message), (const char *)data, size, &v, &err), &err);
 	must(r == 0 || r == -E_UNTRUSTED || r == -E_CORRUPT);
@@ -66,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(known_good); i++)
 		made = made || memmem(data, size, known_good[i], strlen(known_good[i]));
+	must(n > 0 && n <= (int)LIMIT_SIGNATURES); /* not a good one and something else */
 	must(made && strlen(verified_key_id(v)) == TRUST_KEY_ID_HEX - 1);
 	verified_free(v);
 	return 0;

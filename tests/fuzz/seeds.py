@@ -137,8 +137,11 @@ def streams() -> dict[str, bytes]:
         "says-more": frame(raw(b"abc"), size=4096),
         "says-10-gib": frame(repeated(b"x", 1 << 17, False), repeated(b"x", 1 << 17), size=10 << 30),
         "huge-window": frame(repeated(b"x", 512), window=0xff),
+        "window-8-mib": frame(repeated(b"x", 512), window=13 << 3),
+        "window-9-mib": frame(repeated(b"x", 512), window=13 << 3 | 1),
         "grows": frame(*[repeated(b"x", 1 << 17, False)] * 40, repeated(b"x", 1)),
         "reserved-block": frame(block(3, True, 0, b"")),
+        "format-0.7": b"\x27\xb5\x2f\xfd\x20\3\x40\0\3abc\xc0\0\0",
         "skippable": struct.pack("<II", 0x184D2A5F, 3) + b"abc" + half,
         "bundle": good,
         "bundle-signed": bundle([(half, 1024), (half, 1024)], 512, b"untrusted comment: x\n"),
@@ -195,6 +198,8 @@ def tars() -> dict[str, bytes]:
         "absolute": tar([("/x", b"hello", 0o644), *FILES[1:]]),
         "only-one": tar(first),
         "one-more": tar(FILES + first),
+        "one-end-block": tar()[:-512] + b"x" * 512,
+        "dirty-padding": tar().replace(b"hello\0", b"hello?"),
         "empty": b"",
     }
 

@@ -169,5 +169,28 @@ def runtime(*files: File, **options) -> Recipe:
                   fields={"kind": "runtime", **options.pop("fields", {})}, **options)
 
 
+def manifest_of(data: bytes) -> bytes:
+    """A bundle's manifest, as it is."""
+    return data[8:8 + int.from_bytes(data[4:8], "little")]
+
+
+def signatures_of(data: bytes) -> bytes:
+    rest = data[8 + len(manifest_of(data)):]
+    return rest[8:8 + int.from_bytes(rest[4:8], "little")]
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(manifest_of(data)).hexdigest()
+
+
+def renamed(recipe: Recipe, name: str) -> Recipe:
+    """The same bundle of modules, of another driver."""
+    def path(old: str) -> str:
+        return old.replace(f"/modulus/{NAME}/", f"/modulus/{name}/")
+
+    return recipe.but(fields={**recipe.fields, "name": name},
+                      files=tuple(File(path(file.path), file.content, file.mode) for file in recipe.files))
+
+
 def spoil(data: bytes, at: int, with_bytes: bytes) -> bytes:
     return data[:at] + with_bytes + data[at + len(with_bytes):]

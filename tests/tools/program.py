@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("MODULUS_BUILD") or TREE / "build")
+BUILD = Path(os.environ.get("MODULUS_BUILD") or TREE / "build").resolve()
 MODULUS, MODULUS_BOOT = BUILD / "modulus", BUILD / "modulus-boot"
 DONE, SYSTEM, USAGE, NO_BUNDLE, UNTRUSTED, KERNEL, RESOURCES, NETWORK, CONFIG = range(9)  # stage/err.h
 
