@@ -123,7 +123,7 @@ int cmd_bless(int argc, char **argv)
 
 int cmd_network(int argc, char **argv)
 {
-	if (argc == 2 && streq(argv[1], "--help"))
+	if (argc >= 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
 		return cmd_help(network_usage);
 	if (argc < 2 || (!streq(argv[1], "up") && !streq(argv[1], "down")))
 		return cmd_usage(argv[0], "takes up or down");
