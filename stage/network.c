@@ -471,9 +471,11 @@ int network_want(const struct host *h, uint64_t until_us, struct err *err)
 {
 	if (streq(h->root_path, "/") || !streq(h->live_path, "/"))
 		return 0;
-	if (!asked)
+	if (!asked) {
+		outcome = (struct err){ 0 };
 		(void)ask(h, until_us, &outcome);
-	asked = true;
+		asked = true;
+	}
 	*err = outcome;
 	return outcome.code;
 }
