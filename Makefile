@@ -28,6 +28,7 @@
 #   DESTDIR, prefix    where `make install` puts things (prefix: /usr)
 #   KMOD_SRC=DIR       an unpacked kmod 30 source tree to build libkmod from, instead of the archive
 #                      that `make deps` fetches
+#   CURL_SRC=DIR       an unpacked curl source tree to build libcurl from, likewise
 #   MODULUS_CACHE      what is slow to make or to fetch (~/.cache/modulus)
 #   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
 #   FUZZ_TIME, FUZZ    seconds for each fuzzer (60); their names, for `make fuzz` (all)
@@ -45,9 +46,12 @@ export TZ := UTC
 # --- what is built ---------------------------------------------------------------------------------
 
 VERSION := 0.1.0
+# Certificates are not judged by a clock that is before this: SOURCE_DATE_EPOCH, or the release.
+RELEASED := 1795392000
+EPOCH := $(or $(SOURCE_DATE_EPOCH),$(RELEASED))
 
 # Only the program that makes bundles has these; the one in the initramfs does not.
-BUILDER_SRC := build.c modlist.c modsource.c kbuild.c modsign.c tarwrite.c decompress.c kernelimage.c minisignkey.c cmd_build.c
+BUILDER_SRC := build.c modlist.c modsource.c kbuild.c modsign.c tarwrite.c decompress.c kernelimage.c minisignkey.c ocilayout.c cmd_build.c
 
 SRC := $(sort $(wildcard stage/*.c))
 BUILDER := $(addprefix stage/,$(BUILDER_SRC))
@@ -56,18 +60,19 @@ UNIT_HELPER := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 
 # Static archives want this order: users before what they use. OpenSSL gives Ed25519 and SHA-256.
 # libb2 is for minisign's secret keys (a 32-byte BLAKE2b, which OpenSSL 3.0 lacks).
-LIBS_BOOT := -lblkid -larchive -lzstd -llzma -lz -ljansson -linih -lcrypto
+LIBS_BOOT := -lblkid -larchive -lzstd -llzma -lz -ljansson -linih -lssl -lcrypto
 LIBS_ALL := $(LIBS_BOOT) -lb2
 
 # --- packages (Debian 12) --------------------------------------------------------------------------
 
-BUILD_PACKAGES := gcc libc6-dev binutils make ca-certificates xz-utils \
+BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
-TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev shellcheck file \
+TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	python3 python3-pytest python3-yaml python3-cryptography python3-zstandard \
 	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
-	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1
+	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
+	docker-registry skopeo nginx-light apache2-utils
 
 KMOD_VERSION := 30+20221128
 KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e
@@ -92,7 +97,7 @@ prefix ?= /usr
 bindir ?= $(prefix)/bin
 mandir ?= $(prefix)/share/man
 # read by dracut and systemd at these places only
-dracutdir ?= /usr/lib/dracut/modules.d/50modulus
+dracutdir ?= /usr/lib/dracut/modules.d
 unitdir ?= /usr/lib/systemd/system
 
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
@@ -102,7 +107,7 @@ WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototype
 FORTIFY := -U_FORTIFY_SOURCE $(if $(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 HARDEN := $(FORTIFY) -fstack-protector-strong
 PLACE := -ffile-prefix-map=$(CURDIR)=. -ffunction-sections -fdata-sections
-LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -Istage $(KMOD_CFLAGS)
+LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$(VERSION)"' -DMODULUS_EPOCH=$(EPOCH) -Istage $(SOURCE_CFLAGS)
 
 BASE_FLAGS = $(LANGUAGE) $(WARN) $(CPPFLAGS)
 OBJ_FLAGS = $(BASE_FLAGS) $(PLACE) $(HARDEN) $(CFLAGS)
@@ -112,14 +117,16 @@ CLANG_FLAGS = $(OBJ_FLAGS) -Itests/unit
 
 ifeq ($(STATIC),1)
 KMOD_LIB := build/libkmod.a
-KMOD_HEADER := build/kmod/libkmod/libkmod.h
-KMOD_CFLAGS := -isystem build/kmod/libkmod
+CURL_LIB := build/libcurl.a
+SOURCE_HEADER := build/kmod/libkmod/libkmod.h build/curl/include/curl/curl.h
+SOURCE_CFLAGS := -isystem build/kmod/libkmod -isystem build/curl/include -DCURL_STATICLIB
 # --no-warnings: glibc's notices about dlopen and getaddrinfo in libcrypto, which we never call
 LINK_FLAGS := -static -Wl,--no-warnings
 else
 KMOD_LIB = $(shell pkg-config --libs libkmod)
-KMOD_HEADER :=
-KMOD_CFLAGS = $(shell pkg-config --cflags libkmod)
+CURL_LIB = $(shell pkg-config --libs libcurl)
+SOURCE_HEADER :=
+SOURCE_CFLAGS = $(shell pkg-config --cflags libkmod libcurl)
 LINK_FLAGS := -pie -Wl,-z,now
 OBJ_FLAGS += -fPIE
 endif
@@ -142,6 +149,7 @@ help:
 # on Debian); nothing else changes the machine without being asked.
 AUTO_DEPS := $(if $(filter demo check check-unit check-fuzz fuzz check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
+CURL_FETCH := :
 ifneq ($(KMOD_SRC),)
 KMOD_ORIGIN := $(KMOD_SRC)/libkmod/libkmod.c
 else
@@ -151,17 +159,33 @@ KMOD_FETCH := tests/deps/fetch.sh kmod_$(KMOD_VERSION).orig.tar.xz pool/main/k/k
 endif
 endif
 
+ifneq ($(CURL_SRC),)
+CURL_ORIGIN := $(CURL_SRC)/configure
+else
+CURL_ORIGIN := $(MODULUS_CACHE)/curl/configure
+ifeq ($(STATIC),1)
+CURL_FETCH := tests/deps/fetch-source.sh curl libcurl4-openssl-dev
+endif
+endif
+
 deps-build:
 	@tests/deps/install.sh $(BUILD_PACKAGES)
 	@$(KMOD_FETCH)
+	@$(CURL_FETCH)
 
 deps:
 	@tests/deps/install.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH)
+	@$(CURL_FETCH)
 
 deps-auto:
 	@tests/deps/install.sh --auto $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH) || true
+	@test -d $(MODULUS_CACHE)/curl || $(CURL_FETCH) || true
+
+$(CURL_ORIGIN): | $(AUTO_DEPS)
+	@test -e $@ || { echo "modulus: $@ is missing: run 'make deps' (Debian), or set CURL_SRC= to the" \
+		"directory of an unpacked curl source" >&2; exit 1; }
 
 $(KMOD_ORIGIN): | $(AUTO_DEPS)
 	@test -e $@ || { echo "modulus: $@ is missing: run 'make deps' (Debian), or set KMOD_SRC= to the" \
@@ -180,7 +204,7 @@ build/ready: build/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_
 
 # Written only when the text differs, so that the time stamp is that of the last change.
 build/config: FORCE | $(AUTO_DEPS)
-	$(shell mkdir -p build)$(file >build/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN))
+	$(shell mkdir -p build)$(file >build/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN) $(CURL_ORIGIN))
 	@cmp -s build/config.new $@ && rm build/config.new || mv build/config.new $@
 
 # Also names the objects, since removing a source file makes nothing newer.
@@ -217,6 +241,33 @@ build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready Makefile
 	$(OBJCOPY) --wildcard --keep-global-symbol='kmod_*' libkmod.o && \
 	$(AR) rcsD libkmod.a libkmod.o && rm libkmod.o
 
+# --- libcurl ---------------------------------------------------------------------------------------
+
+# Debian's libcurl.a wants sixteen libraries more than HTTP and TLS do; this one wants OpenSSL alone.
+# The threaded resolver stays: without it a name server that does not answer holds us up for as long as
+# it likes.
+CURL_OPTIONS := --disable-shared --enable-static --disable-dependency-tracking --with-openssl --enable-ipv6 \
+	$(addprefix --without-,zlib brotli zstd libpsl libidn2 nghttp2 librtmp libssh2 libssh gssapi libgsasl \
+		ca-bundle ca-path) \
+	$(addprefix --disable-,ftp file ldap ldaps rtsp dict telnet tftp pop3 imap smb smtp gopher mqtt ares \
+		cookies ntlm ntlm-wb tls-srp unix-sockets alt-svc hsts doh mime netrc progress-meter \
+		dateparse headers-api get-easy-options dnsshuffle socketpair libcurl-option \
+		openssl-auto-load-config verbose manual)
+
+CURL_CFLAGS = $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) -ffunction-sections -fdata-sections -w \
+	-ffile-prefix-map=$(dir $(CURL_ORIGIN))=curl/ -ffile-prefix-map=$(CURDIR)/build/curl=curl
+
+build/curl/include/curl/curl.h: build/config $(CURL_ORIGIN) build/ready | $(AUTO_DEPS)
+	@rm -rf build/curl && mkdir -p build/curl/include
+	$(Q)cp -R $(dir $(CURL_ORIGIN))include/curl build/curl/include/ && touch $@
+
+build/libcurl.a: build/curl/include/curl/curl.h Makefile
+	$(call say,LIB,$@)
+	$(Q)cd build/curl && CC='$(CC)' CFLAGS='$(CURL_CFLAGS)' $(dir $(CURL_ORIGIN))configure -q $(CURL_OPTIONS) \
+		> configure.log 2>&1 || { tail -n 20 configure.log >&2; exit 1; }
+	$(Q)$(MAKE) -s -C build/curl/lib V=0 libcurl.la > build/curl/make.log 2>&1 || { tail -n 20 build/curl/make.log >&2; exit 1; }
+	$(Q)cp build/curl/lib/.libs/libcurl.a $@
+
 # --- the programs ----------------------------------------------------------------------------------
 
 OBJ := $(SRC:stage/%.c=build/obj/%.o)
@@ -227,28 +278,31 @@ DIRS := build/obj build/san/stage build/san/unit build/clang/stage build/clang/u
 $(DIRS):
 	@mkdir -p $@
 
-build/obj/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/obj
+build/obj/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/obj
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
 
-build/obj/main-boot.o: stage/main.c build/config build/ready $(KMOD_HEADER) | build/obj
+build/obj/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | build/obj
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
-build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB)) build/linked
+build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(LIBS_ALL)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
 
-build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB)) build/linked
+build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(LIBS_BOOT)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT)
 
 install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir) $(DESTDIR)$(unitdir)
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir)/50modulus $(DESTDIR)$(dracutdir)/51modulus-net \
+		$(DESTDIR)$(unitdir)
 	install -m 0755 build/modulus $(DESTDIR)$(bindir)/modulus
-	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/modulus
-	install -m 0755 dracut/50modulus/module-setup.sh $(DESTDIR)$(dracutdir)/
-	install -m 0644 $(filter-out %.sh,$(wildcard dracut/50modulus/*)) $(DESTDIR)$(dracutdir)/
+	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/50modulus/modulus
+	for m in 50modulus 51modulus-net; do \
+		install -m 0755 dracut/$$m/module-setup.sh $(DESTDIR)$(dracutdir)/$$m/ && \
+		install -m 0644 dracut/$$m/*.service $(DESTDIR)$(dracutdir)/$$m/ || exit 1; \
+	done
 	install -m 0644 $(wildcard ignition/units/*.service) $(DESTDIR)$(unitdir)/
 	install -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0644 docs/modulus.1 $(DESTDIR)$(mandir)/man1/
@@ -265,21 +319,21 @@ SAN_OBJ := $(patsubst stage/%.c,build/san/stage/%.o,$(filter-out stage/main.c,$(
 SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=build/san/unit/%.o)
 UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=build/san/%)
 
-build/san/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/san/stage
+build/san/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/san/stage
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
-build/san/unit/%.o: tests/unit/%.c build/config build/ready $(KMOD_HEADER) | build/san/unit
+build/san/unit/%.o: tests/unit/%.c build/config build/ready $(SOURCE_HEADER) | build/san/unit
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
 build/san/libstage.a: $(SAN_OBJ) build/linked
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(SAN_OBJ)
 
-$(UNIT_PROGRAMS): build/san/%: build/san/unit/%.o $(SAN_HELPER) build/san/libstage.a $(filter %.a,$(KMOD_LIB))
+$(UNIT_PROGRAMS): build/san/%: build/san/unit/%.o $(SAN_HELPER) build/san/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=address,undefined $(LDFLAGS) -o $@ $(filter %.o,$^) build/san/libstage.a \
-		$(KMOD_LIB) $(LIBS_ALL) -lcmocka
+		$(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) -lcmocka
 
 # The last lines of each program that passed, everything of one that did not.
 check-unit: $(UNIT_PROGRAMS)
@@ -321,20 +375,20 @@ FUZZ_OBJ := $(patsubst stage/%.c,build/fuzz/stage/%.o,$(filter-out stage/main.c,
 build/fuzz/stage build/fuzz/tests:
 	@mkdir -p $@
 
-build/fuzz/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/fuzz/stage
+build/fuzz/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/fuzz/stage
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
-build/fuzz/tests/%.o: tests/fuzz/%.c build/config build/ready $(KMOD_HEADER) | build/fuzz/tests
+build/fuzz/tests/%.o: tests/fuzz/%.c build/config build/ready $(SOURCE_HEADER) | build/fuzz/tests
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
 build/fuzz/libstage.a: $(FUZZ_OBJ) build/linked
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(FUZZ_OBJ)
 
-build/fuzz/fuzz_%: build/fuzz/tests/fuzz_%.o build/fuzz/libstage.a $(filter %.a,$(KMOD_LIB))
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz_%.o build/fuzz/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
 	$(call say,LINK,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(LDFLAGS) -o $@ $< build/fuzz/libstage.a $(KMOD_LIB) $(LIBS_ALL)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(LDFLAGS) -o $@ $< build/fuzz/libstage.a $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
 
 .SECONDARY: $(FUZZ_ALL:%=build/fuzz/tests/fuzz_%.o)
 
@@ -349,21 +403,21 @@ fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
 SCRIPTS = $(sort .ci/run $(shell find dracut tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
-build/clang/stage/%.o: stage/%.c build/config build/ready $(KMOD_HEADER) | build/clang/stage
+build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
 
-build/clang/stage/main-boot.o: stage/main.c build/config build/ready $(KMOD_HEADER) | build/clang/stage
+build/clang/stage/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
-build/clang/unit/%.o: tests/unit/%.c build/config build/ready $(KMOD_HEADER) | build/clang/unit
+build/clang/unit/%.o: tests/unit/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/unit
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DUNIT_TEST -MMD -MP -c -o $@ $<
 
-lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB)) | $(AUTO_DEPS)
+lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) | $(AUTO_DEPS)
 	$(Q)shellcheck --exclude=SC2187 $(SCRIPTS)
-	$(Q)$(if $(filter %.a,$(KMOD_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
+	$(Q)$(if $(filter %.a,$(KMOD_LIB) $(CURL_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
 	@echo "modulus: lint passed"
 
 ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))

@@ -184,9 +184,9 @@ int read_line_at(int dirfd, const char *path, char *buf, size_t size)
 	n = read(fd, buf, size);
 	if (n < 0)
 		return -errno;
-	if ((size_t)n == size)
+	if ((size_t)n == size && buf[n - 1] != '\n')
 		return -ERANGE;
-	buf[n] = '\0';
+	buf[(size_t)n == size ? n - 1 : n] = '\0';
 	buf[strcspn(buf, "\n")] = '\0';
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "load.h"
 #include "log.h"
+#include "network.h"
 #include "store.h"
 
 #define OWN_COPY_DIR "/run/modulus/bin"
@@ -69,11 +70,12 @@ int boot_plan(const struct host *h, const struct config *c, struct device_list *
 
 /* --- one driver --- */
 
-/* May another bundle be tried after this failure? Not once this one has put a module into the kernel. */
+/* May another bundle be tried after this failure? Not once a module of this one is in the kernel. */
 static bool is_bundles_fault(const struct driver_report *rep, int code)
 {
-	return rep->n_modules == 0 &&
-	       (code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED || code == -EIO);
+	return report_inserted(rep, MODULE_BUNDLE) == 0 &&
+	       (code == -E_CORRUPT || code == -E_WRONG_KERNEL || code == -E_UNSIGNED || code == -E_NETWORK ||
+		code == -EIO);
 }
 
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
@@ -132,6 +134,7 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 	return r;
 }
 
+/* 0: loaded. 1: none could be used, rejections say why. Negative: over, the result is filled. */
 static int try_candidates(const struct boot *b, const struct driver *d, struct candidates *found, uint64_t until_us,
 			  struct driver_report *rep)
 {
@@ -153,7 +156,35 @@ static int try_candidates(const struct boot *b, const struct driver *d, struct c
 		if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0)
 			return err_sys(&rep->result, -ENOMEM, "%s", d->name);
 	}
-	return rejections_verdict(&rep->rejected, d, &rep->result);
+	return 1;
+}
+
+/* No local bundle: the network, started only now, and its sources in their order. */
+static int try_network(const struct boot *b, const struct source_request *req, struct driver_report *rep)
+{
+	uint64_t at = now_us();
+	unsigned int cursor = 0;
+	struct err why;
+	int r;
+
+	if (!source_has_network(req->driver))
+		return 1;
+	r = network_want(b->host, req->until_us, &why);
+	report_phase(rep, "network", now_us() - at);
+	if (r < 0)
+		return rejections_add(&rep->rejected, "network", &why) < 0 ? -ENOMEM : 1;
+	for (;;) {
+		_cleanup_candidates_ struct candidates found = { 0 };
+
+		at = now_us();
+		r = source_find_network(req, &cursor, &found, &rep->rejected, &rep->result);
+		report_phase(rep, "source", now_us() - at);
+		if (r <= 0)
+			return r < 0 ? r : 1;
+		r = try_candidates(b, req->driver, &found, req->until_us, rep);
+		if (r <= 0)
+			return r;
+	}
 }
 
 static int collect_nodes(const struct boot *b, const struct driver *d, const struct device_list *devices,
@@ -172,11 +203,11 @@ static int collect_nodes(const struct boot *b, const struct driver *d, const str
 int boot_driver(const struct boot *b, const struct driver *d, const struct device_list *devices,
 		struct driver_report *rep)
 {
+	uint64_t began = now_us();
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
 					    .keys = b->keys, .config = b->config, .driver = d,
-					    .kind = KIND_MODULES };
+					    .kind = KIND_MODULES, .until_us = began + d->budget_us };
 	_cleanup_candidates_ struct candidates found = { 0 };
-	uint64_t began = now_us(), until_us = began + d->budget_us;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < devices->n; i++)
@@ -184,10 +215,14 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 			r = strv_add(&rep->devices, devices->v[i].address);
 	if (r < 0)
 		return err_sys(&rep->result, r, "%s", d->name);
-	r = source_find(&req, &found, &rep->rejected, &rep->result);
+	r = source_find_local(&req, &found, &rep->rejected, &rep->result);
 	report_phase(rep, "source", now_us() - began);
 	if (r == 0)
-		r = try_candidates(b, d, &found, until_us, rep);
+		r = try_candidates(b, d, &found, req.until_us, rep);
+	if (r > 0)
+		r = try_network(b, &req, rep);
+	if (r > 0)
+		r = rejections_verdict(&rep->rejected, d, &rep->result);
 	if (r == 0)
 		r = collect_nodes(b, d, devices, rep);
 	if (r == 0) {
@@ -343,7 +378,7 @@ static int run_all(const struct host *h, const char *stage)
 	if (r == 0)
 		r = kernel_running(h, &report.kernel, &err);
 	if (r < 0) {
-		log_error("%s", err.text);
+		log_error("%s: %s", reason_word(r), err.text);
 		return reason_exit(r);
 	}
 	if (config.debug)
@@ -363,6 +398,7 @@ static int run_all(const struct host *h, const char *stage)
 	}
 	if (r == 0)
 		r = run_drivers(&b, &devices, &report);
+	network_release(h);
 	status = report_json(h, &report);
 	if (r == 0)
 		r = status_write(h, status);

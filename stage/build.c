@@ -412,17 +412,17 @@ static int keep_signatures(const struct bundle *b, const struct secret_key *key,
 	size_t len;
 	const char *text = bundle_signatures(b, &len), *from = text;
 	struct signature s;
+	int r;
 
-	while (trust_next_signature(&text, &len, &s) > 0) {
-		int r = 0;
-
+	while ((r = trust_next_signature(&text, &len, &s)) > 0) {
+		r = 0;
 		if (memcmp(s.key_id, key->id, sizeof(key->id)) != 0)
 			r = strv_addf(ret, "%.*s", (int)(text - from), from);
 		if (r < 0)
 			return r;
 		from = text;
 	}
-	return 0;
+	return r < 0 ? -E_CORRUPT : 0;
 }
 
 int build_sign(const char *path, const struct secret_key *key, bool add, struct err *err)
@@ -451,8 +451,13 @@ int build_sign(const char *path, const struct secret_key *key, bool add, struct 
 	(void)bundle_signatures(b, &signatures_len);
 	manifest_len = header_len - signatures_len - (size_t)2 * BUNDLE_FRAME_HEADER_BYTES;
 	comment = comment_for(bundle_manifest(b));
-	if (!comment || (add && keep_signatures(b, key, &kept) < 0))
-		return err_sys(err, -ENOMEM, "%s", path);
+	r = comment ? 0 : -ENOMEM;
+	if (r == 0 && add)
+		r = keep_signatures(b, key, &kept);
+	if (r == -E_CORRUPT)
+		return err_set(err, r, "%s: the signature frame does not hold minisign signatures; sign without --add", path);
+	if (r < 0)
+		return err_sys(err, r, "%s", path);
 	r = secret_key_sign(key, header + BUNDLE_FRAME_HEADER_BYTES, manifest_len, comment, &signature, err);
 	if (r < 0)
 		return r;
@@ -467,5 +472,6 @@ int build_sign(const char *path, const struct secret_key *key, bool add, struct 
 		return err_sys(err, -ENOMEM, "%s", path);
 	if (kept.n + 1 > LIMIT_SIGNATURES || strlen(all) > LIMIT_SIGNATURES_BYTES)
 		return err_set(err, -EINVAL, "%s: more than %u signatures", path, LIMIT_SIGNATURES);
-	return publish(path, (const char *)header + BUNDLE_FRAME_HEADER_BYTES, manifest_len, all, fd, key, err);
+	r = publish(path, (const char *)header + BUNDLE_FRAME_HEADER_BYTES, manifest_len, all, fd, key, err);
+	return r == -E_CORRUPT ? err_prefix(err, "%s", path) : r;
 }

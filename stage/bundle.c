@@ -8,6 +8,7 @@
 
 #include <endian.h>
 #include <openssl/evp.h>
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_getFrameHeader */
 #include <zstd.h>
 
 #include "limit.h"
@@ -25,8 +26,10 @@ struct bundle {
 	void *tee_ctx;
 };
 
-static int read_failed(struct err *err, ssize_t n)
+static int read_failed(const struct bundle *b, struct err *err, ssize_t n)
 {
+	if (b->reader->why.code == (int)n)
+		return err_set(err, (int)n, "%s", b->reader->why.text);
 	return err_sys(err, (int)n, "reading");
 }
 
@@ -40,7 +43,7 @@ static int read_frame(struct bundle *b, uint32_t magic, size_t max, const char *
 
 	n = reader_read_full(b->reader, head, sizeof(head));
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	if (n != (ssize_t)sizeof(head) || le32toh(head[0]) != magic)
 		return err_set(err, -E_CORRUPT, "not a bundle: no %s frame", what);
 	len = le32toh(head[1]);
@@ -53,7 +56,7 @@ static int read_frame(struct bundle *b, uint32_t magic, size_t max, const char *
 	memcpy(b->header + b->header_len, head, sizeof(head));
 	n = reader_read_full(b->reader, b->header + b->header_len + sizeof(head), len);
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	if ((size_t)n != len)
 		return err_set(err, -E_CORRUPT, "truncated inside the %s", what);
 	b->header_len += sizeof(head) + len;
@@ -159,8 +162,29 @@ static int at_end(struct bundle *b, struct err *err)
 	ssize_t n = reader_read_full(b->reader, &extra, 1);
 
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	return n == 0 ? 0 : err_set(err, -E_CORRUPT, "data after the last chunk");
+}
+
+/*
+ * Exactly one frame of RFC 8878: ZSTD_decompressDCtx would go on into a second one, and knows
+ * the formats that came before. The window does not matter to us, but to those who stream.
+ */
+static int check_frame(const struct bundle *b, const struct manifest_chunk *c, struct err *err)
+{
+	ZSTD_frameHeader h;
+	uint32_t magic = 0;
+
+	if (c->stored >= sizeof(magic))
+		memcpy(&magic, b->stored, sizeof(magic));
+	if (le32toh(magic) != ZSTD_MAGICNUMBER || ZSTD_findFrameCompressedSize(b->stored, c->stored) != c->stored ||
+	    ZSTD_getFrameHeader(&h, b->stored, c->stored) != 0)
+		return err_set(err, -E_CORRUPT, "chunk %zu is not one zstd frame", b->next + 1);
+	if (h.frameContentSize != ZSTD_CONTENTSIZE_UNKNOWN && h.frameContentSize != c->size)
+		return err_set(err, -E_CORRUPT, "chunk %zu does not decompress to %u bytes", b->next + 1, c->size);
+	if (h.windowSize > LIMIT_WINDOW_BYTES)
+		return err_set(err, -E_CORRUPT, "chunk %zu has a window of %llu bytes; the limit is %u", b->next + 1, h.windowSize, LIMIT_WINDOW_BYTES);
+	return 0;
 }
 
 int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err)
@@ -179,7 +203,7 @@ int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err 
 	c = &b->manifest->chunks[b->next];
 	n = reader_read_full(b->reader, b->stored, c->stored);
 	if (n < 0)
-		return read_failed(err, n);
+		return read_failed(b, err, n);
 	if ((size_t)n != c->stored)
 		return err_set(err, -E_CORRUPT, "truncated in chunk %zu of %zu", b->next + 1, b->manifest->n_chunks);
 	if (EVP_Digest(b->stored, c->stored, digest, NULL, EVP_sha256(), NULL) != 1)
@@ -187,9 +211,9 @@ int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err 
 	if (memcmp(digest, c->sha256, sizeof(digest)) != 0)
 		return err_set(err, -E_CORRUPT, "chunk %zu of %zu does not match its hash", b->next + 1,
 			       b->manifest->n_chunks);
-	/* exactly one frame: ZSTD_decompressDCtx would go on into a second one */
-	if (ZSTD_findFrameCompressedSize(b->stored, c->stored) != c->stored)
-		return err_set(err, -E_CORRUPT, "chunk %zu is not one zstd frame", b->next + 1);
+	r = check_frame(b, c, err);
+	if (r < 0)
+		return r;
 	size = ZSTD_decompressDCtx(b->zstd, b->plain, c->size, b->stored, c->stored);
 	if (ZSTD_isError(size) || size != c->size)
 		return err_set(err, -E_CORRUPT, "chunk %zu does not decompress to %u bytes", b->next + 1, c->size);

@@ -49,9 +49,9 @@ int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us)
 		/* the answer, or the end of the pipe because the child died */
 		n = read(in, &result, sizeof(result)) == (ssize_t)sizeof(result);
 		(void)waitpid(pid, NULL, 0);
-		return n ? result : -ECHILD;
+		return n ? result : -E_INIT_FAILED;
 	}
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, WNOHANG);
-	return -ETIMEDOUT;
+	return -E_INIT_HUNG;
 }

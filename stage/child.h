@@ -5,13 +5,13 @@
 #ifndef MODULUS_CHILD_H
 #define MODULUS_CHILD_H
 
-#include "base.h"
+#include "err.h"
 
 /*
  * Runs fn(ctx) in a child and returns what it returned (0 or negative).
- * -ETIMEDOUT: no answer until until_us (CLOCK_BOOTTIME); the child was sent SIGKILL and is left
- * to itself, since one that hangs in the kernel does not die. -ECHILD: it was killed (a kernel
- * oops ends the process that caused it). -errno: no child could be made.
+ * -E_INIT_HUNG: no answer until until_us (CLOCK_BOOTTIME); the child was sent SIGKILL and is left
+ * to itself, since one that hangs in the kernel does not die. -E_INIT_FAILED: it was killed (a
+ * kernel oops ends the process that caused it). Neither is an errno: fn may return any of those. -errno: no child could be made.
  */
 int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us) _must_check_;
 

@@ -6,6 +6,7 @@
 #include "boot.h"
 #include "cmd.h"
 #include "log.h"
+#include "network.h"
 #include "status.h"
 
 static const char boot_usage[] =
@@ -31,6 +32,12 @@ static const char bless_usage[] =
 	"driver version is refused for this kernel. Run by modulus-bless.service after\n"
 	"boot-complete.target.\n\n"
 	"  --root DIR  where /var is (default /)\n"
+	"  --help      this text\n";
+
+static const char network_usage[] =
+	"usage: modulus network up|down\n\n"
+	"Brings the initramfs' links up for a bundle that is nowhere on disk, or puts them back as\n"
+	"they were. Run by modulus-network.service, which boot starts when it needs it.\n\n"
 	"  --help      this text\n";
 
 static const char status_usage[] =
@@ -112,6 +119,15 @@ int cmd_finish(int argc, char **argv)
 int cmd_bless(int argc, char **argv)
 {
 	return run(argc, argv, bless_usage, bless_run);
+}
+
+int cmd_network(int argc, char **argv)
+{
+	if (argc >= 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
+		return cmd_help(network_usage);
+	if (argc < 2 || (!streq(argv[1], "up") && !streq(argv[1], "down")))
+		return cmd_usage(argv[0], "takes up or down");
+	return run(argc - 1, argv + 1, network_usage, streq(argv[1], "up") ? network_up_run : network_down_run);
 }
 
 int cmd_status(int argc, char **argv)

@@ -9,11 +9,12 @@
 #include "build.h"
 #include "cmd.h"
 #include "log.h"
+#include "ocilayout.h"
 
 static const char build_usage[] =
 	"usage: modulus build --name N --version V --kernel REL [--kernel-dir DIR]\n"
 	"                     (--modules PLACE | --source DIR | --from-kernel --module NAME... [--with-deps])\n"
-	"                     --key FILE --output FILE [OPTION]...\n\n"
+	"                     --key FILE (--output FILE | --oci-layout DIR) [OPTION]...\n\n"
 	"Makes a signed bundle. Debug sections are stripped from modules that carry no kernel\n"
 	"signature. The same input, key and SOURCE_DATE_EPOCH give the same bytes.\n\n"
 	"  --name N            driver: the name of its configuration file\n"
@@ -42,6 +43,8 @@ static const char build_usage[] =
 	"  --key FILE          secret key, minisign's format; the password of an encrypted one is asked\n"
 	"                      on the terminal, or read from standard input\n"
 	"  --output FILE       replaced only by a complete, verified bundle\n"
+	"  --oci-layout DIR    as an OCI image layout too, or instead: what skopeo and oras push to a\n"
+	"                      registry; the image is called VERSION-REL[-FLAVOR]\n"
 	"  --help              this text\n";
 
 static const char sign_usage[] =
@@ -83,6 +86,7 @@ enum option_id {
 	OPT_MODULE_CERT,
 	OPT_KEY,
 	OPT_OUTPUT,
+	OPT_OCI_LAYOUT,
 };
 
 static const struct option build_options[] = {
@@ -110,6 +114,7 @@ static const struct option build_options[] = {
 	{ "module-cert", required_argument, NULL, OPT_MODULE_CERT },
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "oci-layout", required_argument, NULL, OPT_OCI_LAYOUT },
 	CMD_COMMON_OPTIONS,
 	{ 0 },
 };
@@ -160,7 +165,7 @@ static int creation_time(uint64_t *ret)
 
 struct build_words {
 	struct build_request req;
-	const char *key, *module_key, *module_cert;
+	const char *key, *module_key, *module_cert, *oci_layout;
 	bool from_kernel, has_serial;
 };
 
@@ -243,6 +248,9 @@ static int take_option(struct build_words *w, int c)
 	case OPT_KEY:
 		w->key = optarg;
 		return 0;
+	case OPT_OCI_LAYOUT:
+		w->oci_layout = optarg;
+		return 0;
 	default:
 		q->output = optarg;
 		return 0;
@@ -261,8 +269,8 @@ static const char *what_is_missing(const struct build_words *w)
 		return "--kernel is missing";
 	if (!w->key)
 		return "--key is missing";
-	if (!q->output)
-		return "--output is missing";
+	if (!q->output && !w->oci_layout)
+		return "--output or --oci-layout is missing";
 	if ((q->modules_dir != NULL) + (q->source_dir != NULL) + w->from_kernel != 1)
 		return "one of --modules PLACE, --source DIR and --from-kernel is needed";
 	if (q->kernel_build && !q->source_dir)
@@ -274,6 +282,40 @@ static const char *what_is_missing(const struct build_words *w)
 	if ((w->module_key != NULL) != (w->module_cert != NULL))
 		return "--module-key and --module-cert belong together";
 	return NULL;
+}
+
+/* VERSION-REL[-FLAVOR]; what no tag may hold becomes '_', as in oci:// sources. */
+static char *image_tag(const struct build_request *q)
+{
+	char *tag = str_printf("%s-%s%s%s", q->version, q->release, *q->flavor ? "-" : "", q->flavor);
+
+	for (char *p = tag; p && *p; p++)
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *p))
+			*p = '_';
+	return tag;
+}
+
+/* Builds; with --oci-layout into the layout's directory first, unless there is an output as well. */
+static int build_into(struct build_words *w, struct strv *warnings, struct err *err)
+{
+	_cleanup_free_ char *tag = image_tag(&w->req), *title = str_printf("%s.tar.zst", w->req.name), *own = NULL;
+	int r;
+
+	if (!tag || !title)
+		return err_sys(err, -ENOMEM, "build");
+	r = w->oci_layout ? oci_layout_prepare(w->oci_layout, err) : 0;
+	if (r < 0)
+		return r;
+	if (!w->req.output)
+		w->req.output = own = str_printf("%s/.bundle", w->oci_layout);
+	if (!w->req.output)
+		return err_sys(err, -ENOMEM, "build");
+	r = build_bundle(&w->req, warnings, err);
+	if (r == 0 && w->oci_layout)
+		r = oci_layout_write(w->oci_layout, w->req.output, tag, title, err);
+	if (own)
+		(void)unlink(own);
+	return r;
 }
 
 int cmd_build(int argc, char **argv)
@@ -323,7 +365,7 @@ int cmd_build(int argc, char **argv)
 			return failed(&err);
 		q->module_key = module_key;
 	}
-	r = build_bundle(q, &warnings, &err);
+	r = build_into(&w, &warnings, &err);
 	for (size_t i = 0; i < warnings.n; i++)
 		log_warning("%s", warnings.v[i]);
 	return r < 0 ? failed(&err) : EXIT_DONE;

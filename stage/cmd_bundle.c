@@ -226,7 +226,6 @@ static void print_manifest_bytes(const struct bundle *b)
 
 	(void)bundle_signatures(b, &signatures);
 	fwrite(bytes + BUNDLE_FRAME_HEADER_BYTES, 1, header - signatures - (size_t)2 * BUNDLE_FRAME_HEADER_BYTES, stdout);
-	fputc('\n', stdout);
 }
 
 int cmd_inspect(int argc, char **argv)
@@ -251,23 +250,6 @@ int cmd_inspect(int argc, char **argv)
 }
 
 /* --- unpack --- */
-
-/* What a failed unpack wrote is taken away again; directories that hold nothing else as well. */
-static void remove_files(const struct manifest *m, int dirfd)
-{
-	for (size_t i = 0; i < m->n_files; i++) {
-		char path[LIMIT_PATH_BYTES + 1];
-
-		snprintf(path, sizeof(path), "%s", m->files[i].path);
-		if (unlinkat(dirfd, path, 0) < 0)
-			continue;
-		for (char *slash; (slash = strrchr(path, '/'));) {
-			*slash = '\0';
-			if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0)
-				break;
-		}
-	}
-}
 
 int cmd_unpack(int argc, char **argv)
 {
@@ -300,8 +282,6 @@ int cmd_unpack(int argc, char **argv)
 	}
 	r = unpack_to_dir(b, dir, &err);
 	if (r < 0) {
-		if (r != -EEXIST) /* somebody else's file stays */
-			remove_files(bundle_manifest(b), dir);
 		(void)err_prefix(&err, "%s", argv[optind]);
 		return failed(&err);
 	}

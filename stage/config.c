@@ -74,10 +74,14 @@ static const struct key {
 	size_t max; /* entries of a list, bytes of a string */
 } keys[] = {
 	{ "Driver", "Version", KEY_STRING, offsetof(struct driver, version), LIMIT_NAME_BYTES },
+	{ "Driver", "Flavor", KEY_STRING, offsetof(struct driver, flavor), LIMIT_NAME_BYTES },
 	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_MATCH_GLOBS },
 	{ "Driver", "Load", KEY_WORDS, offsetof(struct driver, load), LIMIT_LOAD_NAMES },
 	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS },
 	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES },
+	{ "Network", "CA", KEY_STRING, offsetof(struct driver, ca), LIMIT_URL_BYTES },
+	{ "Network", "Proxy", KEY_STRING, offsetof(struct driver, proxy), LIMIT_URL_BYTES },
+	{ "Network", "Credentials", KEY_STRING, offsetof(struct driver, credentials), LIMIT_URL_BYTES },
 	{ "Trust", "MinSerial", KEY_U64, offsetof(struct driver, min_serial), 0 },
 	{ "Trust", "Digest", KEY_DIGEST, offsetof(struct driver, digest), 0 },
 	{ "Trust", "TrustOnly", KEY_TRUST, offsetof(struct driver, trust_usr), 0 },
@@ -259,7 +263,11 @@ static void driver_free(struct driver *d)
 	free(d->name);
 	free(d->path);
 	free(d->version);
+	free(d->flavor);
 	free(d->digest);
+	free(d->ca);
+	free(d->proxy);
+	free(d->credentials);
 	strv_free(&d->match);
 	strv_free(&d->load);
 	strv_free(&d->options);
@@ -279,13 +287,22 @@ void config_free(struct config *c)
 
 static int driver_defaults(const struct driver *from, struct driver *ret)
 {
-	int r = 0;
+	const struct {
+		const char *from;
+		char **to;
+	} strings[] = { { from->ca, &ret->ca }, { from->proxy, &ret->proxy },
+			{ from->credentials, &ret->credentials }, { from->digest, &ret->digest },
+			{ from->version, &ret->version }, { from->flavor, &ret->flavor } };
 
 	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
 				.trust_usr = from->trust_usr };
-	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0)
-		r = -ENOMEM;
-	return r;
+	for (size_t n = 0; n < ARRAY_SIZE(strings); n++)
+		if (strings[n].from && set_string(strings[n].to, strings[n].from) < 0)
+			return -ENOMEM;
+	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0 ||
+	    strv_copy(&ret->match, &from->match) < 0 || strv_copy(&ret->load, &from->load) < 0)
+		return -ENOMEM;
+	return 0;
 }
 
 static int read_config_file(const struct host *h, const char *path, char **ret, size_t *ret_len, struct err *err)
@@ -383,10 +400,10 @@ static int read_dir(const struct host *h, const char *dir, const struct driver *
 	if (n < 0)
 		return err_sys(err, -errno, "%s", dir);
 	for (int i = 0; i < n; i++) {
-		if (r == 0 && c->n_drivers >= LIMIT_DRIVERS)
-			r = err_set(err, -E_BAD_CONFIG, "%s: more than %u drivers", dir, LIMIT_DRIVERS);
 		if (r == 0 && !find_driver(c, list[i]->d_name))
-			r = add_driver(h, dir, list[i]->d_name, defaults, c);
+			r = c->n_drivers < LIMIT_DRIVERS ?
+				    add_driver(h, dir, list[i]->d_name, defaults, c) :
+				    err_set(err, -E_BAD_CONFIG, "%s: more than %u drivers", dir, LIMIT_DRIVERS);
 		free(list[i]);
 	}
 	free(list);
@@ -488,6 +505,7 @@ int config_read(const struct host *h, const struct cmdline *cmdline, struct conf
 	struct driver defaults = { .budget_us = DEFAULT_BUDGET_US };
 	const char *off = cmdline_get(cmdline, "modulus"), *budget = cmdline_get(cmdline, "modulus.budget");
 	struct err global = { 0 };
+	uint64_t budget_us = 0;
 	int r;
 
 	c.off = off && streq(off, "off");
@@ -505,6 +523,11 @@ int config_read(const struct host *h, const struct cmdline *cmdline, struct conf
 	drop_masked(&c);
 	if (r == -ENOMEM || read_blacklist(cmdline, &c.blacklist) < 0)
 		return err_sys(err, -ENOMEM, "configuration");
+	if (budget && (config_parse_duration(budget, &budget_us) < 0 || budget_us == 0)) {
+		budget_us = 0;
+		if (strv_add(&c.warnings, "kernel command line: modulus.budget= is not a duration") < 0)
+			return err_sys(err, -ENOMEM, "configuration");
+	}
 	for (size_t i = 0; i < c.n_drivers; i++) {
 		struct driver *d = &c.drivers[i];
 
@@ -513,9 +536,8 @@ int config_read(const struct host *h, const struct cmdline *cmdline, struct conf
 			d->error = global;
 		if (apply_from(cmdline, d) < 0)
 			return err_sys(err, -ENOMEM, "configuration");
-		if (budget && config_parse_duration(budget, &d->budget_us) < 0 && i == 0 &&
-		    strv_add(&c.warnings, "kernel command line: modulus.budget= is not a duration") < 0)
-			return err_sys(err, -ENOMEM, "configuration");
+		if (budget_us)
+			d->budget_us = budget_us;
 	}
 	*ret = c;
 	c = (struct config){ 0 };

@@ -16,10 +16,14 @@ struct driver {
 	char *name;        /* file name without .conf: what bundles are called */
 	char *path;        /* /etc/modulus/NAME.conf, for messages */
 	char *version;     /* equals the bundle's version, bytewise */
+	char *flavor;      /* NULL: any */
 	struct strv match; /* globs on modalias; at least one */
 	struct strv load;  /* module names; empty: the manifest's */
 	struct strv options; /* "MODULE KEY=VALUE ..."; after the manifest's */
 	struct strv from;  /* source specifications in order */
+	char *ca;          /* file with CA certificates below the root, or NULL */
+	char *proxy;       /* URL, or NULL: what the environment says */
+	char *credentials; /* docker's auth.json below the root, or NULL */
 	bool trust_usr;    /* keys from /usr and the initramfs only */
 	uint64_t min_serial;
 	char *digest;      /* 64 hex digits, NULL when not pinned */

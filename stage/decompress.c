@@ -28,6 +28,7 @@ static int new_reader(struct archive **ret)
 	return 0;
 }
 
+/* Block by block: a read that asked for more would lose what came before an error. */
 static int drain(struct archive *a, size_t max_bytes, uint8_t **ret, size_t *ret_len)
 {
 	_cleanup_bytes_ uint8_t *buf = NULL;
@@ -37,28 +38,34 @@ static int drain(struct archive *a, size_t max_bytes, uint8_t **ret, size_t *ret
 	if (archive_read_next_header(a, &e) != ARCHIVE_OK)
 		return -EBADMSG;
 	for (;;) {
-		la_ssize_t n;
+		const void *block;
+		la_int64_t offset;
+		size_t n;
+		int r = archive_read_data_block(a, &block, &n, &offset);
 
-		if (len == room) {
+		if (r != ARCHIVE_OK && r != ARCHIVE_EOF && len == 0)
+			return -EBADMSG;
+		if (r != ARCHIVE_OK) /* after data, an error is what follows the stream: a kernel appends its size */
+			break;
+		if (n > max_bytes - len)
+			return -EFBIG;
+		if (len + n > room) {
 			uint8_t *bigger;
 
-			if (room > max_bytes)
-				return -EFBIG;
-			room = room ? room * 2 : (size_t)1 << 20;
+			room = (len + n) * 2;
 			bigger = realloc(buf, room);
 			if (!bigger)
 				return -ENOMEM;
 			buf = bigger;
 		}
-		n = archive_read_data(a, buf + len, room - len);
-		if (n < 0 && len == 0)
-			return -EBADMSG;
-		if (n <= 0) /* after data, an error is what follows the stream: a kernel appends its size */
-			break;
-		len += (size_t)n;
+		memcpy(buf + len, block, n);
+		len += n;
 	}
-	if (len > max_bytes)
-		return -EFBIG;
+	if (!buf) { /* an empty file is no failure */
+		buf = malloc(1);
+		if (!buf)
+			return -ENOMEM;
+	}
 	*ret = TAKE_PTR(buf);
 	*ret_len = len;
 	return 0;

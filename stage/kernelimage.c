@@ -14,6 +14,9 @@
 /* Debian's vmlinux is 45 MiB; a kernel with everything built in is below 200. */
 #define IMAGE_MAX_BYTES ((size_t)512 << 20)
 
+/* arch/x86/boot/compressed/Makefile, "size_append" */
+#define SIZE_BYTES 4u
+
 static int elf_build_id(const uint8_t *bytes, size_t len, char *ret_hex)
 {
 	Elf64_Ehdr eh;
@@ -64,21 +67,32 @@ static bool bzimage_payload(const uint8_t *bytes, size_t len, const uint8_t **re
 	return true;
 }
 
+static int payload_build_id(const uint8_t *payload, size_t len, char *ret_hex)
+{
+	_cleanup_bytes_ uint8_t *vmlinux = NULL;
+	size_t vmlinux_len;
+	int r = decompress_bytes(payload, len, IMAGE_MAX_BYTES, &vmlinux, &vmlinux_len);
+
+	return r < 0 ? r : elf_build_id(vmlinux, vmlinux_len, ret_hex);
+}
+
 int kernel_image_build_id(const char *path, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1], struct err *err)
 {
-	_cleanup_bytes_ uint8_t *image = NULL, *vmlinux = NULL;
+	_cleanup_bytes_ uint8_t *image = NULL;
 	const uint8_t *payload;
-	size_t len, payload_len, vmlinux_len;
+	size_t len, payload_len;
 	int r;
 
 	r = decompress_file(AT_FDCWD, path, IMAGE_MAX_BYTES, &image, &len, err);
 	if (r < 0)
 		return r;
 	if (bzimage_payload(image, len, &payload, &payload_len)) {
-		r = decompress_bytes(payload, payload_len, IMAGE_MAX_BYTES, &vmlinux, &vmlinux_len);
-		if (r < 0)
+		r = payload_build_id(payload, payload_len, ret_hex);
+		/* the build appends the size of vmlinux, except to gzip, which ends with it anyway */
+		if (r < 0 && payload_len > SIZE_BYTES)
+			r = payload_build_id(payload, payload_len - SIZE_BYTES, ret_hex);
+		if (r == -EBADMSG)
 			return err_set(err, -ENOENT, "%s: compressed in a way that is not gzip, xz or zstd", path);
-		r = elf_build_id(vmlinux, vmlinux_len, ret_hex);
 	} else {
 		r = elf_build_id(image, len, ret_hex);
 	}

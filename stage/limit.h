@@ -9,11 +9,15 @@
 /* --- bundle --- */
 /* A manifest names 4,096 files at most, about 200 bytes each. */
 #define LIMIT_MANIFEST_BYTES (1u << 20)
+/* '{', '[' and ',' outside strings: each may cost 250 bytes once parsed. The largest in reach has 45,000. */
+#define LIMIT_MANIFEST_MARKS 65536u
 /* Eight minisign signatures with comments of 1 KiB. */
 #define LIMIT_SIGNATURES_BYTES (16u << 10)
 #define LIMIT_SIGNATURES 8u
 /* A chunk is held whole, stored and decompressed, before a byte of it is used. */
 #define LIMIT_CHUNK_BYTES (4u << 20)
+/* What a decoder that streams must keep; zstd's level 19 uses no more. */
+#define LIMIT_WINDOW_BYTES (8u << 20)
 #define LIMIT_FILES 4096u
 #define LIMIT_LINKS 4096u
 /* The tar of one bundle: the largest runtime (libraries) in use is below 1 GiB. */
@@ -51,6 +55,29 @@
 /* --- looking for bundles --- */
 /* Bundles that are looked at for one driver in all local places together. */
 #define LIMIT_CANDIDATES 64u
+
+/* --- network --- */
+/* curl itself stops at 100 KiB for one line; a registry sends about 1 KiB in all. */
+#define LIMIT_HTTP_HEADER_BYTES (64u << 10)
+#define LIMIT_HTTP_REDIRECTS 5u
+#define LIMIT_HTTP_CONNECT_US (10ull * 1000000)
+#define LIMIT_HTTP_HEADERS_US (10ull * 1000000)
+/* Slower than this over a window is no transfer: 40 MB of firmware would take 20 minutes. */
+#define LIMIT_HTTP_RATE (32u << 10)
+#define LIMIT_HTTP_WINDOW_US (15ull * 1000000)
+/* From the first packet to a default route: DHCP servers and switch ports take up to 30 s. */
+#define LIMIT_NETWORK_US (45ull * 1000000)
+/* A card's driver may load late; without any card nobody has to wait for the time above. */
+#define LIMIT_NETWORK_CARD_US (5ull * 1000000)
+/* IPv6 routers answer before DHCP servers do: how long an IPv6 route alone is not enough. */
+#define LIMIT_NETWORK_IPV4_US (3ull * 1000000)
+/* Attempts at one source, the first included. */
+#define LIMIT_HTTP_ATTEMPTS 4u
+/* Debian's ca-certificates.crt is 220 KB. */
+#define LIMIT_CA_BYTES (4u << 20)
+/* A registry's manifest or token. One of ours has 1 KiB; parsed JSON is up to 80 times its text. */
+#define LIMIT_OCI_DOCUMENT_BYTES (64u << 10)
+#define LIMIT_URL_BYTES 2048u
 
 /* --- loading --- */
 /* Depth of module dependencies; the deepest chain of a Debian 6.1 kernel is 9. */

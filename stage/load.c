@@ -138,7 +138,7 @@ char *load_parameters(const struct load_request *req, const char *module)
 
 		if (!name || !module_name_equal(name, module))
 			continue;
-		if (strchr(dot, ' ')) { /* the quotes were dropped when the line was split */
+		if (strpbrk(dot, " \t\n")) { /* the quotes were dropped when the line was split */
 			_cleanup_free_ char *quoted = str_printf("\"%s\"", dot + 1);
 
 			params = append(params, quoted ? quoted : "");
@@ -160,12 +160,12 @@ static uint64_t insert_deadline(const struct loader *l)
 static int insert_failed(struct loader *l, const char *name, int r)
 {
 	switch (r) {
-	case -ETIMEDOUT:
+	case -E_INIT_HUNG:
 		if (now_us() >= l->req->until_us)
 			return err_set(l->err, -E_INIT_HUNG, "%s was still in its init when Budget= ran out", name);
 		return err_set(l->err, -E_INIT_HUNG, "%s did not finish its init in %llu s", name,
 			       (unsigned long long)(LIMIT_INSERT_US / 1000000));
-	case -ECHILD:
+	case -E_INIT_FAILED:
 		return err_set(l->err, -E_INIT_FAILED, "%s: the process that inserted it was killed (a kernel oops?)",
 			       name);
 	case -EKEYREJECTED:

@@ -27,6 +27,8 @@ static const struct {
 	{ "boot", "bring up the drivers that this machine's devices ask for (initramfs)", cmd_boot },
 	{ "finish", "the second half, early in the real root: late devices, labels", cmd_finish },
 	{ "bless", "this boot was good: remember what it loaded", cmd_bless },
+	{ "fetch", "bring bundles into the cache", cmd_fetch },
+	{ "network", "links up or down (initramfs)", cmd_network },
 	{ "status", "what happened at this boot, and why", cmd_status },
 	{ "verify", "check bundles against public keys, completely", cmd_verify },
 	{ "inspect", "show what a bundle says of itself", cmd_inspect },

@@ -107,13 +107,14 @@ static bool modules_tree(const struct manifest *m, const char *path)
 /* usr/bin, usr/share, usr/lib*; the kernel's own trees below usr/lib are not a runtime's business. */
 static bool runtime_tree(const char *path)
 {
+	static const char *const not_ours[] = { "usr/lib/modules", "usr/lib/firmware", "usr/lib/systemd", "usr/lib/udev" };
 	const char *rest;
 
 	if (str_prefix(path, "usr/bin/", NULL) || str_prefix(path, "usr/share/", NULL))
 		return true;
-	if (str_prefix(path, "usr/lib/modules/", NULL) || str_prefix(path, "usr/lib/firmware/", NULL) ||
-	    str_prefix(path, "usr/lib/systemd/", NULL) || str_prefix(path, "usr/lib/udev/", NULL))
-		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(not_ours); i++) /* nor in place of one: a link would be a way in */
+		if (str_prefix(path, not_ours[i], &rest) && (*rest == '/' || *rest == '\0'))
+			return false;
 	return str_prefix(path, "usr/lib", &rest) && rest[strspn(rest, "abcdefghijklmnopqrstuvwxyz0123456789")] == '/';
 }
 
@@ -593,6 +594,23 @@ static int read_manifest(struct object *o, struct manifest *m)
 	return r < 0 ? r : check_sizes(m, o->err);
 }
 
+/* A bound for what a tree of these values takes, before it is made. */
+static size_t count_marks(const char *text, size_t len)
+{
+	bool in_string = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && (text[i] == '{' || text[i] == '[' || text[i] == ','))
+			n++;
+	}
+	return n;
+}
+
 int manifest_parse(const struct verified *v, struct manifest **ret, struct err *err)
 {
 	_cleanup_manifest_ struct manifest *m = calloc(1, sizeof(*m));
@@ -604,6 +622,8 @@ int manifest_parse(const struct verified *v, struct manifest **ret, struct err *
 
 	if (!m)
 		return err_sys(err, -ENOMEM, "manifest");
+	if (count_marks(bytes, len) > LIMIT_MANIFEST_MARKS)
+		return err_set(err, -E_CORRUPT, "manifest: more than %u values", LIMIT_MANIFEST_MARKS);
 	o.json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &why);
 	if (!o.json) {
 		char shown[160];

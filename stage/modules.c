@@ -47,8 +47,11 @@ static int set_begin(void *ctx, const struct manifest_file *f, struct err *err)
 	const char *rest;
 	int fd;
 
-	if (str_prefix(f->path, FIRMWARE_TREE, &rest))
+	set->writing = NULL;
+	if (str_prefix(f->path, FIRMWARE_TREE, &rest)) {
+		set->writing = rest;
 		return firmware_create(set->host, f, rest, err);
+	}
 	if (!manifest_module_name(f->path, name, sizeof(name)))
 		return err_set(err, -E_CORRUPT, "%s is neither a module nor firmware", f->path);
 	fd = memfd_sealable(name);
@@ -84,8 +87,13 @@ static int set_done(void *ctx, const struct manifest_file *f, int fd, struct err
 
 static void set_abandon(void *ctx, int fd)
 {
-	(void)ctx;
+	const struct module_set *set = ctx;
+	_cleanup_close_ int dir = -EBADF;
+
 	close(fd);
+	/* nobody may find firmware there whose hash did not hold */
+	if (set->writing && host_live_mkdir(set->host, FIRMWARE_DIR, &dir) == 0)
+		(void)unlinkat(dir, set->writing, 0);
 }
 
 struct unpack_sink module_set_sink(struct module_set *set)

@@ -25,6 +25,7 @@ struct module_set {
 	struct module_bytes *v;
 	size_t n;
 	unsigned int firmware; /* files written */
+	const char *writing;   /* the firmware file under way, below FIRMWARE_DIR; borrowed */
 };
 
 /* The sink for unpack_bundle(). set->host must be set, the rest zero. */

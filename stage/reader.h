@@ -5,7 +5,7 @@
 #ifndef MODULUS_READER_H
 #define MODULUS_READER_H
 
-#include "base.h"
+#include "err.h"
 
 struct reader;
 
@@ -18,6 +18,7 @@ struct reader_ops {
 
 struct reader {
 	const struct reader_ops *ops;
+	struct err why; /* the sentence for a negative read, where the code alone does not say it */
 };
 
 /* Reads a descriptor from where it stands. Owns fd from here on, also when it fails (-ENOMEM). */

@@ -124,21 +124,29 @@ char *report_line(const struct driver_report *d, const struct kernel *k)
 			  (unsigned long long)d->serial, d->key_id, nodes);
 }
 
+/* Words from a configuration file or a file's name need not be UTF-8: then they are shown escaped. */
+static json_t *text_json(const char *s)
+{
+	json_t *j = json_string(s);
+	char shown[1024];
+
+	if (j)
+		return j;
+	escape_text(s, strlen(s), shown, sizeof(shown));
+	return json_string(shown);
+}
+
 static json_t *optional(const char *s)
 {
-	return s ? json_string(s) : json_null();
+	return s ? text_json(s) : json_null();
 }
 
 static json_t *list_json(const struct strv *s)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < s->n; i++) {
-		/* kernel and file names need not be UTF-8; everything that could be odd was escaped before */
-		json_t *j = json_string(s->v[i]);
-
-		json_array_append_new(list, j ? j : json_string("?"));
-	}
+	for (size_t i = 0; i < s->n; i++)
+		json_array_append_new(list, text_json(s->v[i]));
 	return list;
 }
 
@@ -146,11 +154,11 @@ json_t *report_driver_json(const struct driver_report *d)
 {
 	json_t *o = json_object(), *modules = json_array(), *rejected = json_array(), *phases = json_array();
 
-	json_object_set_new(o, "name", json_string(d->name));
+	json_object_set_new(o, "name", text_json(d->name));
 	json_object_set_new(o, "version", optional(d->version));
 	json_object_set_new(o, "flavor", json_string(d->flavor ? d->flavor : ""));
 	json_object_set_new(o, "reason", json_string(reason_word(d->result.code)));
-	json_object_set_new(o, "text", json_string(d->result.text));
+	json_object_set_new(o, "text", text_json(d->result.text));
 	json_object_set_new(o, "source", optional(d->source));
 	json_object_set_new(o, "origin", optional(d->origin));
 	json_object_set_new(o, "digest", optional(d->digest));
@@ -166,9 +174,10 @@ json_t *report_driver_json(const struct driver_report *d)
 							 (json_int_t)d->modules[i].us));
 	json_object_set_new(o, "modules", modules);
 	for (size_t i = 0; i < d->rejected.n; i++)
-		json_array_append_new(rejected, json_pack("{s:s, s:s, s:s}", "origin", d->rejected.v[i].origin,
-							  "reason", reason_word(d->rejected.v[i].why.code), "text",
-							  d->rejected.v[i].why.text));
+		json_array_append_new(rejected, json_pack("{s:o, s:s, s:o}", "origin",
+							  text_json(d->rejected.v[i].origin), "reason",
+							  reason_word(d->rejected.v[i].why.code), "text",
+							  text_json(d->rejected.v[i].why.text)));
 	json_object_set_new(o, "rejected", rejected);
 	json_object_set_new(o, "warnings", list_json(&d->warnings));
 	json_object_set_new(o, "kernel_log", list_json(&d->kernel_log));

@@ -8,7 +8,8 @@
 #include "limit.h"
 #include "serial.h"
 
-static const struct source_ops *const all_sources[] = { &source_cache, &source_usr };
+static const struct source_ops *const all_sources[] = { &source_cache, &source_usr, &source_http,
+						       &source_https, &source_oci };
 
 /* --- what was refused --- */
 
@@ -46,6 +47,18 @@ static unsigned int telling(int code)
 	return 1;
 }
 
+char *source_shown(const char *spec)
+{
+	const char *host = strstr(spec, "://"), *at = NULL;
+
+	if (host) {
+		host += strlen("://");
+		for (const char *p = host; *p && *p != '/'; p++)
+			at = *p == '@' ? p : at;
+	}
+	return at ? str_printf("%.*s%s", (int)(host - spec), spec, at + 1) : strdup(spec);
+}
+
 int rejections_verdict(const struct rejections *r, const struct driver *d, struct err *ret)
 {
 	const struct rejection *best = NULL;
@@ -58,8 +71,11 @@ int rejections_verdict(const struct rejections *r, const struct driver *d, struc
 		return err_prefix(ret, "%s", best->origin);
 	}
 	(void)err_set(ret, -E_NO_BUNDLE, "no bundle of %s %s in", d->name, d->version);
-	for (size_t i = 0; i < d->from.n; i++)
-		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " %s", d->from.v[i]);
+	for (size_t i = 0; i < d->from.n; i++) {
+		_cleanup_free_ char *shown = source_shown(d->from.v[i]);
+
+		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " %s", shown ? shown : "?");
+	}
 	return ret->code;
 }
 
@@ -89,6 +105,8 @@ static int judge(const struct source_request *req, const struct manifest *m, str
 		return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(m->kind), m->name);
 	if (!streq(m->version, d->version))
 		return err_set(err, -E_NO_BUNDLE, "is version %s, wanted %s", m->version, d->version);
+	if (d->flavor && !streq(m->flavor, d->flavor))
+		return err_set(err, -E_NO_BUNDLE, "is flavor '%s', wanted '%s'", m->flavor, d->flavor);
 	if (d->digest && !streq(m->digest, d->digest))
 		return err_set(err, -E_STALE, "has digest %.12s..., Digest= pins %.12s...", m->digest, d->digest);
 	if (!d->digest && m->serial < d->min_serial)
@@ -178,6 +196,8 @@ static int look_into(struct source *s, unsigned int order, struct candidates *fo
 		if (q < 0)
 			return q;
 	}
+	if (r >= 0 && s->at < s->names.n)
+		r = err_set(&why, -E_NO_BUNDLE, "more than %u bundles: the rest was not looked at", LIMIT_CANDIDATES);
 	if (r < 0 && rejections_add(rejected, s->ops->scheme, &why) < 0)
 		return err_sys(err, -ENOMEM, "%s", s->ops->scheme);
 	return 0;
@@ -224,28 +244,35 @@ static int check_equivocation(const struct candidates *c, const struct driver *d
 	return 0;
 }
 
-int source_find(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
-		struct err *err)
+/* Opens one From= entry and looks at all it has. */
+static int look_at(const struct source_request *req, unsigned int i, bool network, struct candidates *found,
+		   struct rejections *rejected, struct err *err)
+{
+	struct source s = { .req = req, .base = -EBADF };
+	const char *spec = req->driver->from.v[i];
+	struct err why;
+	int r;
+
+	s.ops = find_ops(spec, &s.location);
+	if (!s.ops && !network) { /* said once, in the first round */
+		(void)err_set(&why, -E_BAD_CONFIG, "not a source that this program knows");
+		return rejections_add(rejected, spec, &why) < 0 ? err_sys(err, -ENOMEM, "%s", spec) : 0;
+	}
+	if (!s.ops || s.ops->network != network)
+		return 0;
+	r = look_into(&s, i, found, rejected, err);
+	s.ops->close(&s);
+	return r;
+}
+
+int source_find_local(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
+		      struct err *err)
 {
 	_cleanup_candidates_ struct candidates found = { 0 };
-	const struct strv *from = &req->driver->from;
 	int r = 0;
 
-	for (unsigned int i = 0; r == 0 && i < from->n; i++) {
-		struct source s = { .req = req, .base = -EBADF };
-
-		s.ops = find_ops(from->v[i], &s.location);
-		if (!s.ops) {
-			struct err why;
-
-			(void)err_set(&why, -E_BAD_CONFIG, "not a source that this program knows");
-			if (rejections_add(rejected, from->v[i], &why) < 0)
-				return err_sys(err, -ENOMEM, "%s", from->v[i]);
-			continue;
-		}
-		r = look_into(&s, i, &found, rejected, err);
-		s.ops->close(&s);
-	}
+	for (unsigned int i = 0; r == 0 && i < req->driver->from.n; i++)
+		r = look_at(req, i, false, &found, rejected, err);
 	if (r < 0)
 		return r;
 	if (found.n > 1)
@@ -256,4 +283,48 @@ int source_find(const struct source_request *req, struct candidates *ret, struct
 	*ret = found;
 	found = (struct candidates){ 0 };
 	return 0;
+}
+
+/* How many of the sources from this one on are in the network? */
+static unsigned int network_sources(const struct driver *d, unsigned int from)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = from; i < d->from.n; i++) {
+		const char *rest;
+		const struct source_ops *ops = find_ops(d->from.v[i], &rest);
+
+		n += ops && ops->network;
+	}
+	return n;
+}
+
+int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
+			struct rejections *rejected, struct err *err)
+{
+	_cleanup_candidates_ struct candidates found = { 0 };
+
+	while (*cursor < req->driver->from.n) {
+		struct source_request mine = *req;
+		uint64_t now = now_us();
+		unsigned int n = network_sources(req->driver, *cursor);
+		int r;
+
+		/* a source that does not answer must leave time for the next one; one that is healthy is not cut */
+		mine.retry_until_us = req->until_us > now && n > 0 ? now + (req->until_us - now) / n : req->until_us;
+		r = look_at(&mine, (*cursor)++, true, &found, rejected, err);
+		if (r < 0)
+			return r;
+		if (found.n == 0)
+			continue;
+		*ret = found;
+		found = (struct candidates){ 0 };
+		return 1;
+	}
+	return 0;
+}
+
+bool source_has_network(const struct driver *d)
+{
+	return network_sources(d, 0) > 0;
 }

@@ -59,14 +59,29 @@ struct source_request {
 	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
 	enum bundle_kind kind;
+	uint64_t until_us; /* CLOCK_BOOTTIME; for the network */
+	uint64_t retry_until_us; /* filled by source_find_network(): this source's share of the time */
 };
 
 /*
- * All fitting bundles for the driver, best first, and why the others do not fit. An empty list
+ * All fitting bundles in local places, best first, and why the others do not fit. An empty list
  * is no error. -E_EQUIVOCATION: two different bundles with one serial are the best; -ENOMEM.
  */
-int source_find(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
-		struct err *err) _must_check_;
+int source_find_local(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
+		      struct err *err) _must_check_;
+
+/*
+ * For when no local bundle could be used: the network sources, one after another, in the order of
+ * From=. *cursor starts at 0. 1: *ret holds one candidate; 0: there are no more.
+ */
+int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
+			struct rejections *rejected, struct err *err) _must_check_;
+
+/* What may be shown of a source's address: all but "user:password@". Caller frees; NULL: no memory. */
+char *source_shown(const char *spec) _must_check_;
+
+/* Is there a network source at all? */
+bool source_has_network(const struct driver *d);
 
 /*
  * A kind of source. A source yields readers one after another; what they hold is not its
@@ -76,6 +91,7 @@ struct source;
 
 struct source_ops {
 	const char *scheme; /* "usr" of "usr:..." */
+	bool network;       /* asked only when nothing local fits, one at a time */
 	/* Finds the place. -ENOENT: nothing there, which is no failure. -E_XXX with err. */
 	int (*open)(struct source *s, struct err *err);
 	/* 1: *ret_reader and *ret_origin are filled; 0: no more; negative: this place failed, go on. */
@@ -87,6 +103,7 @@ struct source {
 	const struct source_ops *ops;
 	const struct source_request *req;
 	const char *location; /* what follows the scheme */
+	bool done; /* for the sources that have one bundle */
 	/* a directory of bundles, for the sources that are one: see source_dir_* */
 	int base;
 	char *base_path;
@@ -94,7 +111,7 @@ struct source {
 	size_t at;
 };
 
-extern const struct source_ops source_cache, source_usr;
+extern const struct source_ops source_cache, source_usr, source_http, source_https, source_oci;
 
 /* Lists the bundles of s->base into s->names; prefix narrows the file names (may be ""). */
 int source_dir_list(struct source *s, const char *prefix) _must_check_;

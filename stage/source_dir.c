@@ -30,7 +30,7 @@ static int list_one(struct source *s, const char *dir, const char *prefix)
 	if (n < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	for (int i = 0; i < n; i++) {
-		if (r == 0 && s->names.n < LIMIT_CANDIDATES && str_prefix(list[i]->d_name, prefix, NULL))
+		if (r == 0 && s->names.n <= LIMIT_CANDIDATES && str_prefix(list[i]->d_name, prefix, NULL))
 			r = strv_addf(&s->names, "%s/%s", dir, list[i]->d_name);
 		free(list[i]);
 	}

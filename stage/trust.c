@@ -9,7 +9,9 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
 
 #include "base64.h"
 #include "limit.h"
@@ -122,26 +124,49 @@ void keyring_free(struct keyring *k)
 	*k = (struct keyring){ 0 };
 }
 
-static int keyring_add_file(struct keyring *ring, int dirfd, const char *dir, const char *name)
+/*
+ * A directory of keys: `base` and a path below it. In a target root links resolve inside it; the
+ * files are regular ones, since opening anything else could block a boot.
+ */
+struct key_dir {
+	int base;
+	const char *path; /* as shown, and as opened below base */
+	uint64_t resolve; /* for openat2 */
+};
+
+static int read_key_file(const struct key_dir *d, const char *name, size_t max_bytes, char **ret, size_t *ret_len)
+{
+	_cleanup_free_ char *path = str_printf("%s/%s", d->path, name);
+	_cleanup_close_ int fd = path ? open_resolve(d->base, path, O_RDONLY | O_NONBLOCK, 0, d->resolve) : -ENOMEM;
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? read_whole(fd, max_bytes, ret, ret_len) : -EINVAL;
+}
+
+static int keyring_add_file(struct keyring *ring, const struct key_dir *d, const char *name)
 {
 	_cleanup_free_ char *text = NULL;
 	struct public_key key = { 0 }, *keys;
 	size_t len;
 	int r;
 
-	r = read_whole_at(dirfd, name, LIMIT_KEY_FILE_BYTES, &text, &len);
+	r = read_key_file(d, name, LIMIT_KEY_FILE_BYTES, &text, &len);
 	if (r == 0)
 		r = trust_parse_public_key(text, len, &key);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
-		return strv_addf(&ring->warnings, "%s/%s: %s", dir, name,
+		return strv_addf(&ring->warnings, "%s/%s: %s", d->path, name,
 				 r == -EINVAL ? "not a minisign public key" : strerror(-r));
 	keys = reallocarray(ring->keys, ring->n + 1, sizeof(*keys));
 	if (!keys)
 		return -ENOMEM;
 	ring->keys = keys;
-	key.origin = str_printf("%s/%s", dir, name);
+	key.origin = str_printf("%s/%s", d->path, name);
 	if (!key.origin)
 		return -ENOMEM;
 	ring->keys[ring->n++] = key;
@@ -154,15 +179,17 @@ static int is_key_file(const struct dirent *e)
 }
 
 /* Ids as minisign prints them. What is neither an id nor a comment is a warning. */
-static int keyring_add_revoked(struct keyring *ring, int dirfd, const char *dir)
+static int keyring_add_revoked(struct keyring *ring, const struct key_dir *d)
 {
 	_cleanup_free_ char *text = NULL;
 	char *save = NULL;
 	size_t len;
-	int r = read_whole_at(dirfd, REVOKED_NAME, LIMIT_REVOKED_BYTES, &text, &len);
+	int r = read_key_file(d, REVOKED_NAME, LIMIT_REVOKED_BYTES, &text, &len);
 
 	if (r == -ENOENT)
 		return 0;
+	if (r == 0 && memchr(text, '\0', len)) /* what is behind it would not be seen */
+		r = -EINVAL;
 	if (r < 0)
 		return r;
 	for (char *line = strtok_r(text, "\n", &save); r == 0 && line; line = strtok_r(NULL, "\n", &save)) {
@@ -180,60 +207,56 @@ static int keyring_add_revoked(struct keyring *ring, int dirfd, const char *dir)
 			continue;
 		}
 		escape_text(line, strlen(line), shown, sizeof(shown));
-		r = strv_addf(&ring->warnings, "%s/%s: '%s' is not a key id", dir, REVOKED_NAME, shown);
+		r = strv_addf(&ring->warnings, "%s/%s: '%s' is not a key id", d->path, REVOKED_NAME, shown);
 	}
 	return r;
 }
 
-static int keyring_add_dir(struct keyring *ring, int dirfd, const char *dir, struct err *err)
+/* -ENOENT: no such directory. revoked_only: no keys from here, but what is revoked here counts. */
+static int keyring_add_dir(struct keyring *ring, const struct key_dir *d, bool revoked_only, struct err *err)
 {
+	_cleanup_close_ int fd = open_resolve(d->base, d->path, O_RDONLY | O_DIRECTORY, 0, d->resolve);
 	struct dirent **list = NULL;
-	int n = scandirat(dirfd, ".", &list, is_key_file, alphasort), r = 0;
+	int n, r = 0;
 
+	if (fd < 0)
+		return fd == -ENOENT ? fd : err_sys(err, fd, "%s", d->path);
+	n = revoked_only ? 0 : scandirat(fd, ".", &list, is_key_file, alphasort);
 	if (n < 0)
-		return err_sys(err, -errno, "%s", dir);
+		return err_sys(err, -errno, "%s", d->path);
 	for (int i = 0; i < n; i++) {
 		if (r == 0 && ring->n >= LIMIT_KEYS)
-			r = strv_addf(&ring->warnings, "%s/%s: more than %u keys", dir, list[i]->d_name, LIMIT_KEYS);
+			r = strv_addf(&ring->warnings, "%s/%s: more than %u keys", d->path, list[i]->d_name, LIMIT_KEYS);
 		else if (r == 0)
-			r = keyring_add_file(ring, dirfd, dir, list[i]->d_name);
+			r = keyring_add_file(ring, d, list[i]->d_name);
 		free(list[i]);
 	}
 	free(list);
-	if (r == 0)
-		r = keyring_add_revoked(ring, dirfd, dir);
-	return r < 0 ? err_sys(err, r, "%s", dir) : 0;
+	if (r < 0)
+		return err_sys(err, r, "%s", d->path);
+	r = keyring_add_revoked(ring, d);
+	return r < 0 ? err_set(err, -E_UNTRUSTED, "%s/%s cannot be used: %s", d->path, REVOKED_NAME, strerror(-r)) : 0;
 }
 
 int keyring_load(const struct host *h, bool vendor_only, struct keyring *ret, struct err *err)
 {
 	const bool initramfs = !streq(h->root_path, "/") && streq(h->live_path, "/");
 	const struct {
-		const char *dir;
-		int fd;
-		bool keys; /* or only what is revoked there */
+		struct key_dir dir;
+		bool wanted, revoked_only;
 	} places[] = {
-		{ "/etc/modulus/keys", host_root_open(h, "/etc/modulus/keys", O_RDONLY | O_DIRECTORY), !vendor_only },
-		{ VENDOR_KEYS, host_root_open(h, VENDOR_KEYS, O_RDONLY | O_DIRECTORY), true },
-		{ VENDOR_KEYS, initramfs ? host_live_open(h, VENDOR_KEYS, O_RDONLY | O_DIRECTORY) : -ENOENT, true },
+		{ { h->root_fd, "/etc/modulus/keys", RESOLVE_IN_ROOT }, true, vendor_only },
+		{ { h->root_fd, VENDOR_KEYS, RESOLVE_IN_ROOT }, true, false },
+		{ { h->live_fd, VENDOR_KEYS, RESOLVE_IN_ROOT }, initramfs, false },
 	};
 	_cleanup_keyring_ struct keyring ring = { 0 };
-	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		int fd = places[i].fd;
+		int r = places[i].wanted ? keyring_add_dir(&ring, &places[i].dir, places[i].revoked_only, err) : 0;
 
-		if (r == 0 && fd < 0 && fd != -ENOENT)
-			r = err_sys(err, fd, "%s", places[i].dir);
-		else if (r == 0 && fd >= 0 && places[i].keys)
-			r = keyring_add_dir(&ring, fd, places[i].dir, err);
-		else if (r == 0 && fd >= 0 && keyring_add_revoked(&ring, fd, places[i].dir) < 0)
-			r = err_set(err, -E_UNTRUSTED, "%s/%s cannot be read", places[i].dir, REVOKED_NAME);
-		if (fd >= 0)
-			close(fd);
+		if (r < 0 && r != -ENOENT)
+			return r;
 	}
-	if (r < 0)
-		return r;
 	*ret = ring;
 	ring = (struct keyring){ 0 };
 	return 0;
@@ -241,15 +264,12 @@ int keyring_load(const struct host *h, bool vendor_only, struct keyring *ret, st
 
 int keyring_load_dir(const char *dir, struct keyring *ret, struct err *err)
 {
+	const struct key_dir d = { .base = AT_FDCWD, .path = dir };
 	_cleanup_keyring_ struct keyring ring = { 0 };
-	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r;
+	int r = keyring_add_dir(&ring, &d, false, err);
 
-	if (fd < 0)
-		return err_sys(err, -errno, "%s", dir);
-	r = keyring_add_dir(&ring, fd, dir, err);
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? err_sys(err, r, "%s", dir) : r;
 	*ret = ring;
 	ring = (struct keyring){ 0 };
 	return 0;
@@ -334,6 +354,19 @@ static int wrap(uint8_t *bytes, size_t len, const char *key_id, struct verified 
 	return 0;
 }
 
+/* All of the frame, before any of it counts: what is in it never depends on which key is known. */
+static int check_frame(const char *text, size_t len, struct err *err)
+{
+	struct signature s;
+	unsigned int n = 0;
+	int r;
+
+	while ((r = trust_next_signature(&text, &len, &s)) > 0)
+		if (n++ >= LIMIT_SIGNATURES)
+			return err_set(err, -E_CORRUPT, "more than %u signatures", LIMIT_SIGNATURES);
+	return r < 0 ? err_set(err, -E_CORRUPT, "the signature frame does not hold minisign signatures") : 0;
+}
+
 int trust_verify(const struct keyring *ring, uint8_t *bytes, size_t len, const char *signatures, size_t signatures_len,
 		 struct verified **ret, struct err *err)
 {
@@ -343,13 +376,14 @@ int trust_verify(const struct keyring *ring, uint8_t *bytes, size_t len, const c
 	struct signature s;
 	bool wrong = false, revoked = false;
 	unsigned int n = 0;
-	int r;
+	int r = check_frame(signatures, signatures_len, err);
 
+	if (r < 0)
+		return r;
 	while ((r = trust_next_signature(&signatures, &signatures_len, &s)) > 0) {
 		const struct public_key *key = find_key(ring, s.key_id);
 
-		if (n++ >= LIMIT_SIGNATURES)
-			return err_set(err, -E_CORRUPT, "more than %u signatures", LIMIT_SIGNATURES);
+		n++;
 		trust_key_id_text(s.key_id, id);
 		snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "%s%s", ids[0] ? " " : "", id);
 		if (strv_has(&ring->revoked, id)) {
@@ -369,8 +403,6 @@ int trust_verify(const struct keyring *ring, uint8_t *bytes, size_t len, const c
 			return err_sys(err, r, "signature");
 		wrong = true;
 	}
-	if (r < 0)
-		return err_set(err, -E_CORRUPT, "the signature frame does not hold minisign signatures");
 	if (n == 0)
 		return err_set(err, -E_UNTRUSTED, "not signed");
 	if (ring->n == 0)

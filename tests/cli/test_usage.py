@@ -7,7 +7,7 @@ import pytest
 
 from program import DONE, MODULUS, MODULUS_BOOT, SYSTEM, TREE, USAGE, environment, modulus
 
-COMMANDS = ["boot", "finish", "bless", "status", "verify", "inspect", "unpack", "build", "sign", "keygen"]
+COMMANDS = ["boot", "finish", "bless", "fetch", "network", "status", "verify", "inspect", "unpack", "build", "sign", "keygen"]
 HIDDEN = {"live-root"}  # for tests
 
 
@@ -94,7 +94,8 @@ def build_without(option: str) -> list[str]:
     (["keygen", "--public", "x"], "keygen: needs"),
     (["keygen", "--secret", "x", "--public", "y", "z"], "keygen: needs"),
     (["build"], "build: --name is missing"),
-    *[(build_without(option), f"build: {option} is missing") for option in ("--name", "--version", "--kernel", "--key", "--output")],
+    *[(build_without(option), f"build: {option} is missing") for option in ("--name", "--version", "--kernel", "--key")],
+    (build_without("--output"), "build: --output or --oci-layout is missing"),
     (build_without("--modules"), "build: one of --modules"),
     ([*BUILD, "--from-kernel", "--module", "m"], "build: one of --modules"),
     ([*build_without("--modules"), "--from-kernel"], "build: --from-kernel needs --module"),

@@ -56,7 +56,15 @@ esac
 
 echo "modulus: installing: $missing"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+trap 'rm -f "$log" ${policy:+"$policy"}' EXIT
+# Servers come for the tests (a registry, nginx), which run their own: none is started here, nor at the next boot.
+if [ -e $policy ]; then
+	policy=
+else
+	printf '#!/bin/sh\nexit 101\n' > $policy
+	chmod 0755 $policy
+fi
 # shellcheck disable=SC2086  # a list of words
 if ! { apt-get -q update &&
 	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing; } > "$log" 2>&1 < /dev/null; then
@@ -64,3 +72,8 @@ if ! { apt-get -q update &&
 	echo "modulus: apt-get could not install: $missing" >&2
 	exit 1
 fi
+for server in docker-registry nginx; do
+	case " $missing" in
+	*" $server"*) systemctl --quiet disable $server.service > /dev/null 2>&1 || : ;;
+	esac
+done

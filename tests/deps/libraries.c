@@ -11,6 +11,7 @@
 #include <linux/module.h>
 #include <lzma.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
 #include <zlib.h>
 #include <zstd.h>
 

@@ -81,8 +81,7 @@ char *sample_signature(unsigned int i, const void *bytes, size_t n, const char *
 /* --- tar --- */
 
 struct ustar {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6];
-	char version[2];
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2];
 	char uname[32], gname[32], major[8], minor[8], prefix[155], pad[12];
 };
 _Static_assert(sizeof(struct ustar) == 512, "a tar block");

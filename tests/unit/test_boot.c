@@ -327,8 +327,7 @@ static void test_a_damaged_copy_in_the_cache_is_replaced_by_the_good_one(void **
 	put_gpu(p);
 	put_blob(p, USR "x.tar.zst", good.v, good.n);
 	assert_int_equal(open_sample(&good, &b, &err), 0);
-	path = str_printf("root" STORE_DIR "/" RELEASE "/" SAMPLE_NAME "-modules-%s.tar.zst",
-			  bundle_manifest(b)->digest);
+	path = str_printf("root" STORE_DIR "/" RELEASE "/" SAMPLE_NAME "-modules-%s.tar.zst", bundle_manifest(b)->digest);
 	good.v[good.n - 1] ^= 1;
 	put_blob(p, path, good.v, good.n);
 	good.v[good.n - 1] ^= 1;

@@ -110,8 +110,7 @@ static void test_the_build_id_is_found_in_every_kind_of_image(void **state)
 
 static void test_an_image_without_one_says_so(void **state)
 {
-	_cleanup_blob_ struct blob no_note = vmlinux(), other_class = vmlinux();
-	_cleanup_blob_ struct blob text = { 0 }, strange = { 0 }, bz = { 0 };
+	_cleanup_blob_ struct blob no_note = vmlinux(), other_class = vmlinux(), text = { 0 }, strange = { 0 }, bz = { 0 };
 	char hex[2 * LIMIT_BUILD_ID_BYTES + 1] = "";
 	const struct blob *const images[] = { &no_note, &other_class, &text, &bz };
 

@@ -700,8 +700,7 @@ static void test_parameters_come_from_manifest_file_and_command_line_in_this_ord
 	add_text(&l.sample.m->options, "nvidia b=1");
 	add_text(&l.driver.options, "nvidia_drm \t modeset=1");
 	add_text(&l.driver.options, "nvidia-drm");
-	assert_int_equal(cmdline_parse("nvidia-drm.modeset=2 nvidia_drm.c nvidia.d=\"x y\" nvidiax.e=1 nvidia= "
-				       "-- nvidia.f=1",
+	assert_int_equal(cmdline_parse("nvidia-drm.modeset=2 nvidia_drm.c nvidia.d=\"x y\" nvidiax.e=1 nvidia= -- nvidia.f=1",
 				       &l.cmdline),
 			 0);
 	drm = parameters(&l, "nvidia_drm");

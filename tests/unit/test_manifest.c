@@ -404,22 +404,9 @@ static void test_what_is_not_one_json_object_is_refused(void **state)
 {
 	_cleanup_sample_ struct sample s;
 	_cleanup_free_ char *good = NULL, *twice = NULL, *behind = NULL;
-	static const char *const texts[] = { "",
-					     " ",
-					     "{",
-					     "[]",
-					     "null",
-					     "1",
-					     "\"x\"",
-					     "{}",
-					     "not json",
-					     "{\"format\":1,}",
-					     "{\"format\":NaN}",
-					     "{\"format\":1e400}",
-					     "{\"format\":99999999999999999999}",
-					     "{\"name\":\"\xff\"}",
-					     "{\"name\":\"a\\u0000b\"}",
-					     "{'format':1}" };
+	static const char *const texts[] = { "", " ", "{", "[]", "null", "1", "\"x\"", "{}", "not json", "{\"format\":1,}",
+					     "{\"format\":NaN}", "{\"format\":1e400}", "{\"format\":99999999999999999999}",
+					     "{\"name\":\"\xff\"}", "{\"name\":\"a\\u0000b\"}", "{'format':1}" };
 	struct manifest *m = NULL;
 	struct err err;
 
@@ -644,8 +631,7 @@ static void test_paths_are_plain(void **state)
 	static const char *const good[] = { "a", "a/b", "A9._+@~,:=-x", "a..b", "a.", "~", "_", "+a", "=", "a--" };
 	static const char *const bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/.b",
 					   ".a", "-a", "a/-b", "a b", "a\tb", "a\nb", "a\\b", "a*", "a?", "a\"", "a'",
-					   "a$b", "a;b", "a|b", "a&b", "a<b", "a%b", "a#b", "a!b", "a\x7f",
-					   "\xc3\xbc" };
+					   "a$b", "a;b", "a|b", "a&b", "a<b", "a%b", "a#b", "a!b", "a\x7f", "\xc3\xbc" };
 	_cleanup_sample_ struct sample s;
 	struct err err;
 

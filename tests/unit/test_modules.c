@@ -39,9 +39,8 @@ static void test_each_module_is_a_sealed_memfd(void **state)
 	assert_int_equal(pread(set.v[1].fd, bytes, sizeof(bytes), 0), 5);
 	assert_string_equal(bytes, "three");
 	for (size_t i = 0; i < set.n; i++) {
-		const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-
-		assert_int_equal(fcntl(set.v[i].fd, F_GET_SEALS) & seals, seals);
+		assert_int_equal(fcntl(set.v[i].fd, F_GET_SEALS) & (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL),
+				 F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 		assert_true(fcntl(set.v[i].fd, F_GETFD) & FD_CLOEXEC);
 		assert_int_equal(pwrite(set.v[i].fd, "x", 1, 0), -1);
 		assert_int_equal(ftruncate(set.v[i].fd, 0), -1);

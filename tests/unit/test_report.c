@@ -8,8 +8,7 @@ static struct driver_report *begin(struct report *r)
 	struct driver d = { 0 };
 	struct driver_report *rep;
 
-	*r = (struct report){ .stage = "initramfs", .kernel = sample_kernel(), .started_us = 1000,
-			      .taint_before = 4096 };
+	*r = (struct report){ .stage = "initramfs", .kernel = sample_kernel(), .started_us = 1000, .taint_before = 4096 };
 	set_text(&d.name, SAMPLE_NAME);
 	set_text(&d.version, "1.0");
 	rep = report_add_driver(r, &d);
@@ -132,8 +131,7 @@ static void test_every_field_of_a_driver_is_in_the_json(void **state)
 	assert_string_equal(text_of(item, "origin"), "cache:x");
 	assert_string_equal(text_of(item, "reason"), "stale");
 	assert_string_equal(text_of(item, "text"), "has serial 1");
-	item = json_object_get(j, "kernel_log");
-	assert_string_equal(json_string_value(json_array_get(item, 0)), "virtio_gpu: hello");
+	assert_string_equal(json_string_value(json_array_get(json_object_get(j, "kernel_log"), 0)), "virtio_gpu: hello");
 	assert_string_equal(json_string_value(json_array_get(json_object_get(j, "warnings"), 0)), "not cached");
 	assert_int_equal(json_array_size(json_object_get(j, "phases")), 2); /* one name, one phase */
 	item = json_array_get(json_object_get(j, "phases"), 1);

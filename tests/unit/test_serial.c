@@ -75,12 +75,9 @@ static void test_a_mark_counts_for_its_driver_version_flavour_and_kernel_build_o
 		const char *what, *build_id;
 		void (*change)(struct manifest *m);
 	} cases[] = {
-		{ "another driver", BUILD_ID, other_name },
-		{ "a version that was lowered", BUILD_ID, other_version },
-		{ "another flavour", BUILD_ID, other_flavor },
-		{ "an older kernel", BUILD_ID, other_release },
-		{ "another kind", BUILD_ID, other_kind },
-		{ "another build of the kernel", "ffff", NULL },
+		{ "another driver", BUILD_ID, other_name },	   { "a version that was lowered", BUILD_ID, other_version },
+		{ "another flavour", BUILD_ID, other_flavor },	   { "an older kernel", BUILD_ID, other_release },
+		{ "another kind", BUILD_ID, other_kind },	   { "another build of the kernel", "ffff", NULL },
 		{ "a kernel without a build-id", "", NULL },
 	};
 	const struct serial_mark mark = mark_of(7, "aa");

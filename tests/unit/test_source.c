@@ -120,7 +120,7 @@ static int search(struct search *s, const struct place *p)
 
 	search_forget(s);
 	s->err = (struct err){ 0 };
-	s->code = source_find(&req, &s->found, &s->rejected, &s->err);
+	s->code = source_find_local(&req, &s->found, &s->rejected, &s->err);
 	return s->code;
 }
 
@@ -488,8 +488,7 @@ static void test_the_verdict_is_the_failure_that_says_most(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		for (size_t j = 0; j < i; j++) {
 			_cleanup_rejections_ struct rejections r = { 0 }, reversed = { 0 };
-			struct err more = { .code = order[i], .text = "more" };
-			struct err less = { .code = order[j], .text = "less" };
+			struct err more = { .code = order[i], .text = "more" }, less = { .code = order[j], .text = "less" };
 			struct err none = { .code = -E_NO_BUNDLE, .text = "another version" }, err;
 
 			assert_int_equal(rejections_add(&r, "usr:none", &none), 0);

@@ -6,18 +6,14 @@
 
 #define STATUS "live/run/modulus/status.json"
 
-#define HEAD                                                                                              \
-	"{\"format\":1,\"stage\":\"initramfs\",\"started_us\":1500000,"                                   \
-	"\"kernel\":{\"release\":\"6.1.0\",\"machine\":\"x\"},"                                           \
+#define HEAD                                                                                                  \
+	"{\"format\":1,\"stage\":\"initramfs\",\"started_us\":1500000,\"kernel\":{\"release\":\"6.1.0\",\"machine\":\"x\"}," \
 	"\"warnings\":[\"gpu.conf:4: unknown key\"],\"finish\":null,\"drivers\":["
-#define LOADED                                                                                            \
-	"{\"name\":\"gpu\",\"version\":\"1.0\",\"reason\":\"loaded\",\"text\":\"2 modules\","             \
-	"\"digest\":\"aa\",\"serial\":7,\"key_id\":\"BB\",\"cached\":\"/var/x\",\"us\":412000,"           \
-	"\"devices\":[\"0000:00:02.0\"],\"nodes\":[\"/dev/dri/card0\"],"                                  \
-	"\"modules\":[{\"name\":\"drm\"},{\"name\":\"gpu\"}],"                                            \
-	"\"phases\":[{\"name\":\"load\",\"us\":1000}],"                                                   \
-	"\"rejected\":[{\"origin\":\"cache:y\",\"reason\":\"stale\",\"text\":\"old\"}],"                  \
-	"\"kernel_log\":[\"hello\"]}"
+#define LOADED                                                                                                \
+	"{\"name\":\"gpu\",\"version\":\"1.0\",\"reason\":\"loaded\",\"text\":\"2 modules\",\"digest\":\"aa\",\"serial\":7," \
+	"\"key_id\":\"BB\",\"cached\":\"/var/x\",\"us\":412000,\"devices\":[\"0000:00:02.0\"],\"nodes\":[\"/dev/dri/card0\"]," \
+	"\"modules\":[{\"name\":\"drm\"},{\"name\":\"gpu\"}],\"phases\":[{\"name\":\"load\",\"us\":1000}],"           \
+	"\"rejected\":[{\"origin\":\"cache:y\",\"reason\":\"stale\",\"text\":\"old\"}],\"kernel_log\":[\"hello\"]}"
 #define FAILED(reason) "{\"name\":\"other\",\"version\":\"2\",\"reason\":\"" reason "\",\"text\":\"why\"}"
 
 /* What status prints, and its exit code. Caller frees. */

@@ -128,8 +128,7 @@ static void test_imports_are_held_against_what_the_kernel_has(void **state)
 		{ "strict: another module of the bundle has it", 1, 2, true, true, 0, 2, NULL },
 		{ "strict: nobody has it", 1, 2, true, false, -E_WRONG_KERNEL, 0,
 		  "gpu imports own_symbol, which neither the kernel nor the bundle exports" },
-		{ "strict: the kernel lacks one", 1, 0, true, true, -E_WRONG_KERNEL, 0,
-		  "gpu imports drm_dev_register" },
+		{ "strict: the kernel lacks one", 1, 0, true, true, -E_WRONG_KERNEL, 0, "gpu imports drm_dev_register" },
 	};
 	_cleanup_blob_ struct blob b = fake_module_bytes(&(struct fake_module){ .name = "gpu", .imports = imports });
 	struct modfile m;

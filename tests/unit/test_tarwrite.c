@@ -10,8 +10,6 @@
 #include "tarwrite.h"
 #include "unpack.h"
 
-#define A20 "aaaaaaaaaaaaaaaaaaaa"
-
 /* Writes the files of the sample's manifest as the builder does; s->stored and the chunks are filled. */
 static void write_payload(struct sample *s, const struct blob *contents)
 {
@@ -36,8 +34,10 @@ static void make(struct sample *s, const struct blob *module, const struct blob 
 
 	sample_begin(s);
 	sample_promise(s, SAMPLE_TREE "gpu.ko", module->v, module->n, 0644);
-	/* a long path: ustar has to split it */
-	sample_promise(s, "usr/lib/firmware/" A20 A20 A20 A20 "/" A20 A20 A20 A20 "aaaaaaaaaaaaaaaaaaa",
+	/* as long a path as the format allows: ustar has to split it */
+	sample_promise(s,
+		       "usr/lib/firmware/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"
+		       "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
 		       firmware->v, firmware->n, 0755);
 	add_text(&s->m->load, "gpu");
 	write_payload(s, contents);

@@ -212,8 +212,7 @@ static void test_the_algorithm_cannot_be_exchanged(void **state)
 	(void)state;
 	/* "RUQ..." is ED, "RWQ..." is Ed: the prehash itself is offered as the legacy message */
 	strchr(legacy, '\n')[2] = 'W';
-	assert_int_equal(trust_message(SIGNATURE_PREHASHED, (const uint8_t *)message, strlen(message), prehash, &msg,
-				       &n),
+	assert_int_equal(trust_message(SIGNATURE_PREHASHED, (const uint8_t *)message, strlen(message), prehash, &msg, &n),
 			 0);
 	assert_int_equal(n, 64);
 	assert_int_equal(verify_text(sample_ring(0), legacy, &err), -E_UNTRUSTED);
@@ -518,13 +517,13 @@ static void put_revoked(const struct place *p, const char *dir, unsigned int i)
 
 static void test_a_revoked_key_is_refused_although_its_file_is_there(void **state)
 {
-	_cleanup_free_ char *signature = sample_signature(0, message, strlen(message), "x");
-	_cleanup_free_ char *other = sample_signature(1, message, strlen(message), "x"), *both = NULL;
+	_cleanup_free_ char *signature = sample_signature(0, message, strlen(message), "x"), *both = NULL, *other = NULL;
 	static const char *const dirs[] = { "/etc/modulus/keys", "/usr/lib/modulus/keys" };
 	struct place *p = *state;
 	char id[TRUST_KEY_ID_HEX];
 	struct err err;
 
+	other = sample_signature(1, message, strlen(message), "x");
 	both = str_printf("%s%s", signature, other);
 	trust_key_id_text(sample_key(0)->id, id);
 	put_key(p, "root/etc/modulus/keys/a.pub", 0);

@@ -40,6 +40,23 @@ case $where in
         ;;
 esac
 
+# what a real root would find of a network: addresses, routes, settings of links, files
+network() {
+    $bb ip -o link
+    $bb ip -o addr
+    $bb ip route
+    $bb ip -6 route
+}
+settings() {
+    $bb grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf 2> /dev/null
+}
+section network network
+section network-settings settings
+section network-files $bb find /run/systemd/network /run/systemd/netif /run/NetworkManager /run/modulus/network
+# a unit that has ended is forgotten, the journal keeps what it said
+section networkd $bb grep -rl _SYSTEMD_UNIT=systemd-networkd.service /run/log/journal
+section clock $bb date -u +%s
+
 section uptime $bb cat /proc/uptime
 section modules $bb cat /proc/modules
 section taint $bb cat /proc/sys/kernel/tainted

@@ -31,6 +31,9 @@ MACHINE = {"tcg": ["-accel", "tcg", "-cpu", "qemu64"], "kvm": ["-accel", "kvm", 
 KERNEL_ARGUMENTS = ["console=ttyS0", "panic=-1", "no_timer_check", "rootwait", "rd.shell=0", "rd.emergency=poweroff",
                     "loglevel=5", "printk.devkmsg=on", "systemd.show_status=0", "systemd.firstboot=no"]
 GPU = ["-device", "virtio-gpu-pci"]
+NETWORK = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+# the host's loopback, seen from the guest
+HOST_ADDRESS = "10.0.2.2"
 
 _running: set[subprocess.Popen] = set()
 
@@ -41,6 +44,8 @@ class Hardware:
     disk: Path                      # qcow2 layer
     gpu: bool = True
     ignition: Path | None = None    # config handed over through fw_cfg, as on a cloud's metadata service
+    network: bool = False           # a card; DHCP, name server and the host as HOST_ADDRESS, by QEMU itself
+    clock: str | None = None        # what the battery-backed clock says; default: the host's time
     secure_boot: SecureBoot | None = None
 
 
@@ -124,6 +129,10 @@ def boot(name: str, folder: Path, kernel: Kernel, initramfs: Path, arguments: li
         "-append", " ".join(KERNEL_ARGUMENTS + arguments)]
     if hardware.gpu:
         command += GPU
+    if hardware.network:
+        command += NETWORK
+    if hardware.clock:
+        command += ["-rtc", f"base={hardware.clock}"]
     if hardware.ignition:
         command += ["-fw_cfg", f"name=opt/com.coreos/config,file={hardware.ignition}"]
     (folder / f"{name}.command").write_text(" ".join(command) + "\n")

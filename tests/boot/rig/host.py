@@ -16,6 +16,7 @@ TOOLS = {
     "dracut": "dracut-core",
     "gcc": "gcc",
     "make": "make",
+    "openssl": "openssl",
     "mkfs.erofs": "erofs-utils",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",

@@ -21,13 +21,14 @@ BASE_MODULES = ["systemd", "systemd-initrd", "systemd-udevd", "dracut-systemd", 
                 "udev-rules", "base", "fs-lib", "kernel-modules", "shutdown"]
 TEST_MODULES = ["modulus", "modulus-probe"]
 IGNITION_MODULES = ["ignition", "no-relabel"]
+NETWORK_MODULES = ["modulus-net"]
 # What the guest's disk needs. No GPU, no DRM: those come from the bundle or not at all.
 DRIVERS = ["virtio_blk", "virtio_pci", "ext4", "erofs"]
 # Ignition's module asks for these two. The guest has no network and its config comes through fw_cfg: 15 MB saved.
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 
 
-def _private_base(folder: Path, own_module: Path) -> None:
+def _private_base(folder: Path, own_module: Path, with_network: bool) -> None:
     """A copy of the system's dracut with our module, the test modules, and EMPTY_MODULES emptied."""
     shutil.copytree(DRACUT_BASE, folder, symlinks=True)
     modules = folder / "modules.d"
@@ -36,8 +37,16 @@ def _private_base(folder: Path, own_module: Path) -> None:
             shutil.rmtree(installed)
         (modules / own).mkdir()
         (modules / own / "module-setup.sh").write_text("check() { return 255; }\ndepends() { return 0; }\n")
-    shutil.rmtree(modules / "50modulus", ignore_errors=True)    # an installed one
-    shutil.copytree(own_module, modules / "50modulus")
+    for own in (own_module, places.DRACUT_NETWORK_MODULE):
+        shutil.rmtree(modules / own.name, ignore_errors=True)   # an installed one
+        shutil.copytree(own, modules / own.name)
+    if with_network:
+        # Ignition's own wish for a network is left out: nobody but us asks for one in this image
+        ignition = modules / "30ignition" / "module-setup.sh"
+        text = ignition.read_text()
+        if "url-lib network" not in text:
+            raise RigError(f"{ignition} does not depend on what it did")
+        ignition.write_text(text.replace("url-lib network", "url-lib"))
     for module in (places.GUEST / "dracut").iterdir():
         shutil.copytree(module, modules / module.name)
     shutil.copy(places.GUEST / "report.sh", modules / "61modulus-probe" / "report.sh")
@@ -45,14 +54,15 @@ def _private_base(folder: Path, own_module: Path) -> None:
 
 
 def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
-          own_module: Path = places.DRACUT_MODULE) -> None:
+          own_module: Path = places.DRACUT_MODULE, with_network: bool = False) -> None:
     """Run dracut; RigError carries its whole output."""
     work = image.parent / "dracut"
     work.mkdir()
-    _private_base(work / "base", own_module)
+    _private_base(work / "base", own_module, with_network)
     (work / "empty.conf").touch()
     (work / "empty.d").mkdir()
     modules = BASE_MODULES + TEST_MODULES + (IGNITION_MODULES if with_ignition else [])
+    modules += NETWORK_MODULES if with_network else []
     said = run(
         "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
         "--kver", kernel.release, "--kmoddir", kernel.modules, "--no-hostonly", "--no-early-microcode", "--nofscks",
@@ -63,14 +73,15 @@ def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
     shutil.rmtree(work)
 
 
-def obtain(kernel: Kernel, binary: Path, with_ignition: bool) -> Path:
+def obtain(kernel: Kernel, binary: Path, with_ignition: bool, with_network: bool = False) -> Path:
     """The image for this kernel and binary, from the cache when nothing that goes into it has changed."""
-    name = "ignition" if with_ignition else "plain"
-    key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.GUEST,
+    name = "network" if with_network else "ignition" if with_ignition else "plain"
+    key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.DRACUT_NETWORK_MODULE, places.GUEST,
                        inspect.getsource(sys.modules[__name__]),
                        run("dpkg-query", "-W", "dracut-core", "systemd", "ignition"))
     folder = cache.kept(f"initramfs-{name}", key,
-                        lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition))
+                        lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition,
+                                            with_network=with_network))
     return folder / "initramfs.img"
 
 

@@ -101,6 +101,12 @@ class Workshop:
             return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True)
 
     @cached_property
+    def network_initramfs(self) -> Path:
+        with self._lock:
+            self.say("initramfs: the same with what fetching needs")
+            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True, with_network=True)
+
+    @cached_property
     def key(self) -> bundles.KeyPair:
         with self._lock:
             return self.programs.key_pair(self.folder, "operator")
@@ -161,9 +167,10 @@ class Workshop:
         return disk.assemble(folder / f"{name}.raw", partitions)
 
     def boot(self, name: str, folder: Path, initrd: Path, arguments: list[str], layer: Path, gpu: bool = True,
-             config: Path | None = None, secure_boot: SecureBoot | None = None) -> Report:
+             config: Path | None = None, secure_boot: SecureBoot | None = None, network: bool = False,
+             clock: str | None = None) -> Report:
         report = guest.boot(name, folder, self.kernel, initrd, [ROOT_ARGUMENT, *arguments],
-                            guest.Hardware(layer, gpu, config, secure_boot))
+                            guest.Hardware(layer, gpu, config, network, clock, secure_boot))
         self.say(f"{name}: booted in {report.seconds:.0f} s ({report.accelerator})")
         return report
 
@@ -171,5 +178,5 @@ class Workshop:
         """An empty folder for one machine."""
         return disk.fresh_folder(self.folder / name)
 
-    def ignition_config(self, folder: Path, drivers: dict[str, str]) -> Path:
-        return ignition.write(folder / "config.ign", self.operator_files(drivers))
+    def ignition_config(self, folder: Path, drivers: dict[str, str], more: dict[str, str] | None = None) -> Path:
+        return ignition.write(folder / "config.ign", {**self.operator_files(drivers), **(more or {})})

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import bundles, disk, modules, secureboot, trees
+from . import bundles, disk, guest, modules, secureboot, trees
 from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, SMALL_INIT, USR_ARGUMENTS, Usr, Workshop, driver_file)
 from .report import Report
+from .webserver import WebServer, private_authority
 
 DRIVER = "virtio-gpu"
 
@@ -68,6 +69,66 @@ def provisioned(shop: Workshop) -> SimpleNamespace:
     disk.exchange_base(layer, without)
     second = shop.boot("provisioned-second", room, shop.ignition_initramfs, arguments, layer)
     return SimpleNamespace(first=first, second=second, bundle=bundle)
+
+
+def _remote(url: str, budget: str = "60s") -> str:
+    """A driver file whose bundle is on a web server."""
+    return driver_file(extra=f"[Source]\nFrom=cache: usr: {url}/{{kernel}}/{{name}}.tar.zst\n[Policy]\nBudget={budget}\n")
+
+
+def _served(shop: Workshop, room: Path) -> tuple[Path, Path]:
+    """A folder for a web server with the bundle in it, and the bundle."""
+    bundle = shop.bundle(room, DRIVER)
+    shelf = room / "www" / shop.kernel.release
+    shelf.mkdir(parents=True)
+    return room / "www", bundles.copy(bundle, shelf / bundle.name)
+
+
+def fetched(shop: Workshop) -> SimpleNamespace:
+    """Provisioned by Ignition, no bundle on /usr: fetched in the initramfs; then booted again, the server gone."""
+    room = shop.room("fetched")
+    www, bundle = _served(shop, room)
+    root = shop.root_image(room, trees.small_root, {})
+    layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
+    arguments = ["rw", *USR_ARGUMENTS, SMALL_INIT]
+    with WebServer(www) as server:
+        first = shop.boot("fetched-first", room, shop.network_initramfs, arguments + FIRST_BOOT, layer, network=True,
+                          config=shop.ignition_config(room, {DRIVER: _remote(server.url)}))
+    second = shop.boot("fetched-second", room, shop.network_initramfs, arguments, layer, network=True)
+    return SimpleNamespace(first=first, second=second, bundle=bundle, server=server)
+
+
+def _away(shop: Workshop, name: str, url: str, budget: str = "60s", files: dict[str, str] | None = None, network: bool = True,
+          clock: str | None = None) -> SimpleNamespace:
+    """A machine that was provisioned earlier and has no bundle. One boot."""
+    room = shop.room(name)
+    drivers = {DRIVER: _remote(url, budget)}
+    root = shop.root_image(room, trees.small_root, {**shop.operator_files(drivers), **(files or {})})
+    layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
+    report = shop.boot(name, room, shop.network_initramfs, ["rw", *USR_ARGUMENTS, SMALL_INIT], layer, network=network, clock=clock)
+    return SimpleNamespace(boot=report)
+
+
+def no_clock(shop: Workshop) -> SimpleNamespace:
+    """The battery of the clock is empty: it is 1999, and the server's certificate is not valid yet."""
+    room = shop.room("no-clock-server")
+    www, _ = _served(shop, room)
+    authority, tls = private_authority(room / "tls")
+    with WebServer(www, tls) as server:
+        made = _away(shop, "no-clock", server.url, files={"/etc/modulus/ca.pem": authority.read_text()},
+                     clock="1999-01-01T00:00:00")
+    made.server, made.valid_from = server, tls[0].stat().st_mtime
+    return made
+
+
+def no_server(shop: Workshop) -> SimpleNamespace:
+    """A network, and nobody who answers at that address."""
+    return _away(shop, "no-server", f"http://{guest.HOST_ADDRESS}:1", budget="40s")
+
+
+def no_card(shop: Workshop) -> SimpleNamespace:
+    """No network card at all."""
+    return _away(shop, "no-card", f"http://{guest.HOST_ADDRESS}:1", network=False)
 
 
 def _configured(shop: Workshop, name: str, usr: Usr, drivers: dict[str, str], arguments: list[str], gpu: bool = True,
@@ -208,4 +269,5 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
         real_system, provisioned, faulty, secure_boot, refused, read_only_root, without_keys, switched_off, usr_by_type,
+        real_system, fetched, no_clock, no_server, no_card, provisioned, refused, read_only_root, without_keys, switched_off, usr_by_type,
         two_usr_partitions, no_gpu)}

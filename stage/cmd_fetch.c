@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cmd_fetch.c - options of the command that fills the cache on a running host.
+ */
+#include "cmd.h"
+#include "fetch.h"
+#include "limit.h"
+#include "log.h"
+
+static const char fetch_usage[] =
+	"usage: modulus fetch [--kernel REL] [--root DIR] [NAME...]\n\n"
+	"Brings the bundles of the named drivers (default: all that are configured) into the cache,\n"
+	"verified completely, for the running kernel or another one. One that is there already is\n"
+	"verified and not transferred again. The network is the host's own business here.\n\n"
+	"  --kernel REL  for this release\n"
+	"  --root DIR    where /etc, /usr and /var are (default /)\n"
+	"  --help        this text\n\n"
+	"exit: as boot\n";
+
+static const struct option options[] = { { "kernel", required_argument, NULL, 'k' },
+					 { "root", required_argument, NULL, 'r' },
+					 { "live-root", required_argument, NULL, 'L' },
+					 CMD_COMMON_OPTIONS,
+					 { 0 } };
+
+int cmd_fetch(int argc, char **argv)
+{
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	const char *root = NULL, *live = NULL, *release = NULL;
+	_cleanup_strv_ struct strv names = { 0 };
+	struct err err;
+	int c, r = 0;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'k':
+			release = optarg;
+			break;
+		case 'r':
+			root = optarg;
+			break;
+		case 'L':
+			live = optarg;
+			break;
+		case 'h':
+			return cmd_help(fetch_usage);
+		default:
+			return cmd_usage(argv[0], NULL);
+		}
+	}
+	for (; r == 0 && optind < argc; optind++)
+		r = strv_add(&names, argv[optind]);
+	if (release && strlen(release) > LIMIT_RELEASE_BYTES)
+		return cmd_usage(argv[0], "--kernel is longer than a release can be");
+	r = r < 0 ? err_sys(&err, r, "fetch") : host_open(root, live, &h, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return reason_exit(r);
+	}
+	return fetch_run(&(struct fetch_request){ .host = &h, .release = release, .names = &names });
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * network.h - a network in the initramfs, only when a bundle has to come from it, and gone again
+ * before switch-root.
+ */
+#ifndef MODULUS_NETWORK_H
+#define MODULUS_NETWORK_H
+
+#include "host.h"
+
+/*
+ * For `boot`: starts modulus-network.service and waits for it, unless there is a default route
+ * already, or this is no initramfs (a running host's network is its own business).
+ * 0, or -E_NETWORK.
+ */
+int network_want(const struct host *h, uint64_t until_us, struct err *err) _must_check_;
+/* Stops the service if network_want() started it: before switch-root nothing of ours is left. */
+void network_release(const struct host *h);
+
+/*
+ * What the service runs. up: has systemd-networkd configure the links (with a DHCP file of ours
+ * only where the image brings none), waits for a default route, and writes /etc/resolv.conf where
+ * there is none. down: undoes all of that. The exit code.
+ */
+int network_up_run(const struct host *h);
+int network_down_run(const struct host *h);
+
+/* Is there a default route, IPv4 or IPv6? From the text of /proc/net/route and ipv6_route. Pure. */
+bool network_has_default_route(const char *route, const char *ipv6_route);
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * source_http.c - one bundle at one address: http://..., https://... . Plain http is fine: what
+ * makes a bundle acceptable is its signature.
+ */
+#include "http.h"
+#include "source.h"
+#include "template.h"
+
+static int http_source_open(struct source *s, struct err *err)
+{
+	(void)s;
+	(void)err;
+	return 0; /* the address is worked out in next(), so that a failure names it */
+}
+
+static int http_source_next(struct source *s, struct reader **ret_reader, char **ret_origin, struct err *err)
+{
+	const struct http_settings set = { .host = s->req->host, .ca = s->req->driver->ca,
+					   .proxy = s->req->driver->proxy, .until_us = s->req->until_us,
+					   .retry_until_us = s->req->retry_until_us };
+	_cleanup_free_ char *text = NULL, *url = NULL;
+	int r;
+
+	if (s->done)
+		return 0;
+	s->done = true;
+	text = str_printf("%s:%s", s->ops->scheme, s->location);
+	*ret_origin = text ? source_shown(text) : NULL;
+	if (!*ret_origin)
+		return err_sys(err, -ENOMEM, "source");
+	r = template_expand(text, TEMPLATE_URL, s->req, &url, err);
+	if (r < 0)
+		return r;
+	free(*ret_origin);
+	*ret_origin = source_shown(url);
+	if (!*ret_origin)
+		return err_sys(err, -ENOMEM, "source");
+	r = http_open(&set, &(struct http_request){ .url = url }, ret_reader, NULL, err);
+	return r < 0 ? r : 1;
+}
+
+static void http_source_close(struct source *s)
+{
+	(void)s;
+}
+
+const struct source_ops source_http = {
+	.scheme = "http", .network = true, .open = http_source_open, .next = http_source_next, .close = http_source_close
+};
+
+const struct source_ops source_https = {
+	.scheme = "https", .network = true, .open = http_source_open, .next = http_source_next, .close = http_source_close
+};
