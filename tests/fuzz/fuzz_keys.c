@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_dir_write(&dir, "keys/x.pub", data, size);
 	fuzz_dir_write(&dir, "keys/revoked", data, size);
 	if (fuzz_outcome(keyring_load_dir(keys, &ring, &err), &err) < 0)
-		must(size > 4096); /* an unreadable list must not pass for an empty one */
+		/* a list that cannot be read whole must not pass for a shorter one */
+		must(size > 4096 || (size > 0 && memchr(data, 0, size)));
 	must(ring.n <= 1);
 	for (size_t i = 0; i < ring.revoked.n; i++)
 		must(strspn(ring.revoked.v[i], "0123456789ABCDEF") == TRUST_KEY_ID_HEX - 1);
