@@ -9,5 +9,5 @@ modules     the test's own, compiled      secureboot  OVMF with Secure Boot on, 
 trees       the /usr and the root tree    disk        file systems, GPT, overlays
 guest       QEMU                          report      what the guest said
 machines    what all guests share         scenarios   the machines that the tests and the demo boot
-unit_order  the units, judged unbooted             webserver   where a guest fetches from
+unit_order  the units, judged unbooted    webserver   where a guest fetches from
 """

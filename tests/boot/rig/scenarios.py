@@ -268,6 +268,5 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, provisioned, faulty, secure_boot, refused, read_only_root, without_keys, switched_off, usr_by_type,
-        real_system, fetched, no_clock, no_server, no_card, provisioned, refused, read_only_root, without_keys, switched_off, usr_by_type,
-        two_usr_partitions, no_gpu)}
+        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, secure_boot, refused, read_only_root,
+        without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}
