@@ -159,6 +159,9 @@ static uint64_t insert_deadline(const struct loader *l)
 /* What the kernel's answer means (kernel/module/main.c; init functions add their own errnos). */
 static int insert_failed(struct loader *l, const char *name, int r)
 {
+	/* lockdown's word for a signature that it does not know (security/lockdown; measured on 6.1) */
+	if (r == -EPERM && l->req->kernel->signed_only)
+		r = -EKEYREJECTED;
 	switch (r) {
 	case -E_INIT_HUNG:
 		if (now_us() >= l->req->until_us)
