@@ -96,6 +96,8 @@
 
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)
+/* A mark or a trial: digests, a release, a few numbers. */
+#define LIMIT_STATE_BYTES 4096u
 /* Free space that the cache leaves to others: 64 MiB, and 5 % of the file system. */
 #define CACHE_RESERVE_BYTES (64ull << 20)
 #define CACHE_RESERVE_PERCENT 5u

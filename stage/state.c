@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * state.c - written to a temporary file, fsynced, renamed, and the directory fsynced: a power cut
+ * leaves the old file or the new one. In: JSON. Out: the same JSON, at the next boot.
+ */
+#include "state.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "limit.h"
+#include "log.h"
+#include "rootfs.h"
+
+int state_read(const struct host *h, const char *dir, const char *name, json_t **ret)
+{
+	_cleanup_close_ int fd = host_root_open(h, dir, O_RDONLY | O_DIRECTORY);
+	_cleanup_free_ char *text = NULL;
+	json_t *o;
+	size_t len;
+	int r = fd < 0 ? fd : read_whole_at(fd, name, LIMIT_STATE_BYTES, &text, &len);
+
+	if (r < 0)
+		return r;
+	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return -EBADMSG;
+	}
+	*ret = o;
+	return 0;
+}
+
+static int replace(int dirfd, const char *name, const char *text)
+{
+	_cleanup_free_ char *part = str_printf(".%s.part", name);
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (!part)
+		return -ENOMEM;
+	fd = openat(dirfd, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	r = write_full(fd, text, strlen(text));
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && renameat(dirfd, part, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(dirfd, part, 0);
+	return r == 0 && fsync(dirfd) < 0 ? -errno : r;
+}
+
+int state_write(const struct host *h, const char *dir, const char *name, const json_t *state, struct err *err)
+{
+	_cleanup_free_ char *text = json_dumps(state, JSON_INDENT(1));
+	struct rootfs_writable writable;
+	int fd = -EBADF, r;
+
+	if (!text)
+		return err_sys(err, -ENOMEM, "%s/%s", dir, name);
+	if (rootfs_is_hidden(h, dir))
+		return err_set(err, -E_CACHE_UNREACHABLE, "%s is on a file system that is not mounted yet", dir);
+	r = rootfs_writable_begin(h, &writable);
+	if (r < 0)
+		return err_sys(err, r, "%s: %s is read-only", dir, h->root_path);
+	r = mkdir_beneath(h->root_fd, dir, 0755, &fd);
+	if (r == 0)
+		r = replace(fd, name, text);
+	close_fdp(&fd);
+	if (rootfs_writable_end(&writable) < 0)
+		log_warning("%s could not be made read-only again", h->root_path);
+	if (r == -ENOSPC || r == -EDQUOT)
+		return err_set(err, -E_NO_SPACE, "%s/%s: %s", dir, name, strerror(-r));
+	return r < 0 ? err_sys(err, r, "%s/%s", dir, name) : 0;
+}
