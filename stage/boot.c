@@ -12,7 +12,9 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
+#include "limit.h"
 #include "load.h"
+#include "lock.h"
 #include "log.h"
 #include "network.h"
 #include "store.h"
@@ -269,24 +271,6 @@ static int keep_own_copy(const struct host *h)
 	return renameat(dir, ".new", dir, OWN_COPY_NAME) < 0 ? -errno : 0;
 }
 
-/*
- * One run at a time: the second waits for the first, but not for ever. A record lock belongs to
- * the process alone: a child that hangs in a module's init does not keep it.
- */
-static int take_lock(const struct host *h)
-{
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	_cleanup_close_ int dir = -EBADF, fd = -EBADF;
-	uint64_t until = now_us() + LIMIT_LOCK_US;
-
-	if (host_live_mkdir(h, STATUS_DIR, &dir) < 0)
-		return -EBADF;
-	fd = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	while (fd >= 0 && fcntl(fd, F_SETLK, &whole) < 0 && now_us() < until)
-		(void)usleep(50000);
-	return TAKE_FD(fd);
-}
-
 static void log_driver(const struct driver_report *rep, const struct kernel *k)
 {
 	_cleanup_free_ char *line = report_line(rep, k);
@@ -364,13 +348,14 @@ static int run_all(const struct host *h, const char *stage)
 	_cleanup_config_ struct config config = { 0 };
 	_cleanup_devices_ struct device_list devices = { 0 };
 	_cleanup_report_ struct report report = { .stage = stage, .started_us = now_us() };
-	_cleanup_close_ int lock = take_lock(h);
+	_cleanup_close_ int lock = -EBADF;
 	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel };
 	struct err err;
 	json_t *status;
 	int r;
 
-	(void)lock;
+	if (lock_machine(h, LIMIT_LOCK_US, &lock, &err) < 0) /* a boot does not fail for that */
+		log_warning("%s", err.text);
 	report.taint_before = kernel_taint(h);
 	r = cmdline_read(h, &cmdline, &err);
 	if (r == 0)

@@ -6,6 +6,8 @@
 #include "fetch.h"
 
 #include "boot.h"
+#include "limit.h"
+#include "lock.h"
 #include "log.h"
 #include "store.h"
 #include "unpack.h"
@@ -130,12 +132,15 @@ int fetch_run(const struct fetch_request *f)
 {
 	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
 	_cleanup_config_ struct config config = { 0 };
+	_cleanup_close_ int lock = -EBADF;
 	struct kernel kernel;
 	struct err err;
 	int r, worst = EXIT_DONE;
 	size_t found = 0;
 
-	r = cmdline_read(f->host, &cmdline, &err);
+	/* an ordinary user who fills a directory of his own has no /run to lock, and nobody to wait for */
+	r = lock_machine(f->host, LIMIT_LOCK_COMMAND_US, &lock, &err);
+	r = r == -EBUSY ? r : cmdline_read(f->host, &cmdline, &err);
 	if (r == 0)
 		r = config_read(f->host, &cmdline, &config, &err);
 	if (r == 0)

@@ -91,8 +91,10 @@
 /* Kernel messages kept for the report of a failed insert. */
 #define LIMIT_KERNEL_LOG_LINES 20u
 
-/* How long a second run waits for one that is under way, before it goes on beside it. */
+/* How long boot waits for a run that is under way, before it goes on beside it. */
 #define LIMIT_LOCK_US (10ull * 1000000)
+/* The same for commands that somebody gave, before they fail: another transfer may be under way. */
+#define LIMIT_LOCK_COMMAND_US (300ull * 1000000)
 
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lock.h - one at a time: the commands that load drivers or change the cache, and the writers of one
+ * file. Record locks (fcntl(2)): they belong to the process alone, so a child that hangs in a module's
+ * init does not keep them, and whatever ends the process ends them.
+ */
+#ifndef MODULUS_LOCK_H
+#define MODULUS_LOCK_H
+
+#include "host.h"
+
+/*
+ * The lock of this machine, for boot, fetch and what changes the cache; closing *ret_fd gives it
+ * up. Waits at most wait_us for the one that holds it, and says so in one line.
+ * -EBUSY: it still does; -errno: /run/modulus/lock cannot be made. Both with a sentence.
+ */
+int lock_machine(const struct host *h, uint64_t wait_us, int *ret_fd, struct err *err) _must_check_;
+
+/* A file open for writing becomes this process' own, until it is closed. -EBUSY: another's; -errno. */
+int lock_file(int fd) _must_check_;
+
+#endif
