@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -54,4 +56,26 @@ int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us)
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, WNOHANG);
 	return -E_INIT_HUNG;
+}
+
+int child_program(const char *const argv[], uint64_t until_us)
+{
+	_cleanup_close_ int pidfd = -EBADF;
+	struct pollfd p = { .events = POLLIN };
+	uint64_t now;
+	int status;
+	pid_t pid;
+
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0)
+		return -ENOENT;
+	pidfd = pidfd_open(pid, 0);
+	p.fd = pidfd;
+	while ((now = now_us()) < until_us)
+		if (poll(&p, 1, (int)MIN((until_us - now) / 1000 + 1, (uint64_t)60000)) > 0)
+			break;
+	if (now >= until_us)
+		(void)kill(pid, SIGKILL);
+	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return now >= until_us ? -ETIMEDOUT : -EIO;
+	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * child.h - a call that may never return, made in a child with a deadline.
+ * child.h - a call that may never return, or a program, in a child with a deadline.
  */
 #ifndef MODULUS_CHILD_H
 #define MODULUS_CHILD_H
@@ -14,5 +14,11 @@
  * kernel oops ends the process that caused it). Neither is an errno: fn may return any of those. -errno: no child could be made.
  */
 int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us) _must_check_;
+
+/*
+ * Runs a program (argv[0] is looked for on PATH) until then. 0: it ended with exit code 0;
+ * -ENOENT: it cannot be started; -ETIMEDOUT: it was killed; -EIO: it failed.
+ */
+int child_program(const char *const argv[], uint64_t until_us) _must_check_;
 
 #endif

@@ -10,14 +10,10 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "child.h"
 #include "limit.h"
 #include "log.h"
 
@@ -36,34 +32,9 @@
 static bool asked, started;
 static struct err outcome;
 
-/* --- programs of the initramfs --- */
-
-/* Runs it, at most until then. 0: done, exit 0. */
-static int run(const char *const argv[], uint64_t until_us)
-{
-	_cleanup_close_ int pidfd = -EBADF;
-	struct pollfd p = { .events = POLLIN };
-	uint64_t now;
-	int status;
-	pid_t pid;
-
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0)
-		return -ENOENT;
-	pidfd = pidfd_open(pid, 0);
-	p.fd = pidfd;
-	while ((now = now_us()) < until_us)
-		if (poll(&p, 1, (int)MIN((until_us - now) / 1000 + 1, (uint64_t)60000)) > 0)
-			break;
-	if (now >= until_us)
-		(void)kill(pid, SIGKILL);
-	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return now >= until_us ? -ETIMEDOUT : -EIO;
-	return 0;
-}
-
 static int systemctl(const char *verb, const char *unit, uint64_t until_us)
 {
-	return run((const char *const[]){ "systemctl", "--quiet", verb, unit, NULL }, until_us);
+	return child_program((const char *const[]){ "systemctl", "--quiet", verb, unit, NULL }, until_us);
 }
 
 /* --- routes --- */
@@ -412,7 +383,7 @@ static void stop_networkd(const struct host *h, const struct strv *up)
 		(void)!systemctl("stop", units[i], now_us() + LIMIT_NETWORK_US);
 	put_links_back(h, up);
 	/* leases and link state would make the real root's networkd believe that it was here before */
-	(void)!run((const char *const[]){ "rm", "-rf", "/run/systemd/netif", NULL }, now_us() + LIMIT_NETWORK_US);
+	(void)!child_program((const char *const[]){ "rm", "-rf", "/run/systemd/netif", NULL }, now_us() + LIMIT_NETWORK_US);
 }
 
 int network_down_run(const struct host *h)
