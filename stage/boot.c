@@ -100,13 +100,18 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 		if (store_begin(b->host, c->bundle, replace, &copy, &why) < 0 &&
 		    strv_addf(&rep->warnings, "not cached: %s: %s", reason_word(why.code), why.text) < 0)
 			return err_sys(err, -ENOMEM, "%s", d->name);
-		if (copy)
+		if (copy) {
 			bundle_set_tee(c->bundle, store_append, copy);
+			bundle_set_partial(c->bundle, store_partial(copy));
+		}
 	}
 	r = unpack_bundle(c->bundle, &sink, err);
 	report_phase(rep, "stream", now_us() - at);
 	if (r < 0) {
-		store_abandon(copy);
+		if (r == -E_NETWORK) /* the next source, or the next boot, goes on from there */
+			store_suspend(copy);
+		else
+			store_abandon(copy);
 		return r;
 	}
 	if (report_set_bundle(rep, c, m) < 0)

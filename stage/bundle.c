@@ -24,6 +24,8 @@ struct bundle {
 	ZSTD_DCtx *zstd;
 	bundle_tee_fn tee;
 	void *tee_ctx;
+	int partial;	     /* or negative */
+	uint64_t partial_at; /* where the next chunk begins in it */
 };
 
 static int read_failed(const struct bundle *b, struct err *err, ssize_t n)
@@ -89,6 +91,7 @@ int bundle_open(struct reader *r, const struct keyring *ring, struct bundle **re
 	if (!b)
 		return err_sys(err, -ENOMEM, "bundle");
 	b->reader = TAKE_PTR(reader);
+	b->partial = -EBADF;
 	q = read_frame(b, BUNDLE_MAGIC_MANIFEST, LIMIT_MANIFEST_BYTES, "manifest", err);
 	if (q < 0)
 		return q;
@@ -143,6 +146,12 @@ void bundle_set_tee(struct bundle *b, bundle_tee_fn fn, void *ctx)
 	b->tee_ctx = ctx;
 }
 
+void bundle_set_partial(struct bundle *b, int fd)
+{
+	b->partial = b->reader->ops->skip ? fd : -EBADF;
+	b->partial_at = b->header_len;
+}
+
 /* Buffers are made at the first chunk: many bundles are opened for their header only. */
 static int prepare(struct bundle *b, struct err *err)
 {
@@ -187,21 +196,30 @@ static int check_frame(const struct bundle *b, const struct manifest_chunk *c, s
 	return 0;
 }
 
-int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err)
+/* Fills b->stored from the partial file. False: it ends here, or what it holds is not this chunk. */
+static bool take_partial(struct bundle *b, const struct manifest_chunk *c)
 {
-	const struct manifest_chunk *c;
 	uint8_t digest[SHA256_BYTES];
-	size_t size;
-	ssize_t n;
-	int r;
 
-	if (b->next == b->manifest->n_chunks)
-		return at_end(b, err);
-	r = prepare(b, err);
-	if (r < 0)
-		return r;
-	c = &b->manifest->chunks[b->next];
-	n = reader_read_full(b->reader, b->stored, c->stored);
+	if (b->partial < 0)
+		return false;
+	if (b->next + 1 < b->manifest->n_chunks &&
+	    pread(b->partial, b->stored, c->stored, (off_t)b->partial_at) == (ssize_t)c->stored &&
+	    EVP_Digest(b->stored, c->stored, digest, NULL, EVP_sha256(), NULL) == 1 &&
+	    memcmp(digest, c->sha256, sizeof(digest)) == 0 &&
+	    b->reader->ops->skip(b->reader, b->stored, c->stored) == 0) {
+		b->partial_at += c->stored;
+		return true;
+	}
+	b->partial = -EBADF; /* no chunk behind one that is missing */
+	return false;
+}
+
+static int read_chunk(struct bundle *b, const struct manifest_chunk *c, struct err *err)
+{
+	uint8_t digest[SHA256_BYTES];
+	ssize_t n = reader_read_full(b->reader, b->stored, c->stored);
+
 	if (n < 0)
 		return read_failed(b, err, n);
 	if ((size_t)n != c->stored)
@@ -211,6 +229,24 @@ int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err 
 	if (memcmp(digest, c->sha256, sizeof(digest)) != 0)
 		return err_set(err, -E_CORRUPT, "chunk %zu of %zu does not match its hash", b->next + 1,
 			       b->manifest->n_chunks);
+	return 0;
+}
+
+int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err)
+{
+	const struct manifest_chunk *c;
+	size_t size;
+	int r;
+
+	if (b->next == b->manifest->n_chunks)
+		return at_end(b, err);
+	r = prepare(b, err);
+	if (r < 0)
+		return r;
+	c = &b->manifest->chunks[b->next];
+	r = take_partial(b, c) ? 0 : read_chunk(b, c, err);
+	if (r < 0)
+		return r;
 	r = check_frame(b, c, err);
 	if (r < 0)
 		return r;

@@ -45,6 +45,13 @@ typedef int (*bundle_tee_fn)(void *ctx, const void *stored, size_t len);
 void bundle_set_tee(struct bundle *b, bundle_tee_fn fn, void *ctx);
 
 /*
+ * A file that may hold the beginning of this very bundle, from a transfer that broke. Its chunks are
+ * hashed like any others, and where they hold the reader is told to skip them; the last one always
+ * comes from the reader, which so is read to its end. Borrowed.
+ */
+void bundle_set_partial(struct bundle *b, int fd);
+
+/*
  * The tar bytes of the next chunk. 1: *ret is filled, valid until the next call; 0: all chunks
  * were read and nothing follows them; -E_CORRUPT, or what the reader said.
  */

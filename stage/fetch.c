@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * fetch.c - the same sources and the same verification as at boot, with the cache as the only
- * destination. Interrupted: a ".part" file that nobody reads and the next run overwrites.
+ * destination. Interrupted: a ".part" file, from which the next run goes on.
  */
 #include "fetch.h"
 
@@ -73,11 +73,15 @@ static int keep(const struct host *h, const struct driver *d, struct candidate *
 		if (r < 0)
 			return r;
 		bundle_set_tee(c->bundle, on_chunk, &p);
+		bundle_set_partial(c->bundle, store_partial(p.copy));
 	}
 	r = unpack_bundle(c->bundle, NULL, err);
 	show(&p, true);
 	if (r < 0) {
-		store_abandon(p.copy);
+		if (r == -E_NETWORK)
+			store_suspend(p.copy);
+		else
+			store_abandon(p.copy);
 		return r;
 	}
 	if (!cached)

@@ -438,6 +438,25 @@ static ssize_t http_read(struct reader *r, void *buf, size_t len)
 	return (ssize_t)n;
 }
 
+/* Drops what came already, then asks for what follows. */
+static int http_skip(struct reader *r, const void *have, size_t len)
+{
+	struct http_reader *h = (struct http_reader *)r;
+	size_t here = MIN(len, h->used - h->at);
+
+	(void)have;
+	/* without a validator nobody can say that the rest belongs to what we have */
+	if (len > here && !h->validator[0])
+		return -EOPNOTSUPP;
+	h->at += here;
+	if (len == here)
+		return 0;
+	end_attempt(h);
+	h->finished = false;
+	h->received += len - here;
+	return 0;
+}
+
 static void http_close(struct reader *r)
 {
 	struct http_reader *h = (struct http_reader *)r;
@@ -454,7 +473,7 @@ static void http_close(struct reader *r)
 	free(h);
 }
 
-static const struct reader_ops http_ops = { .read = http_read, .close = http_close };
+static const struct reader_ops http_ops = { .read = http_read, .skip = http_skip, .close = http_close };
 
 static int read_ca(struct http_reader *h, struct err *err)
 {

@@ -406,6 +406,16 @@ static ssize_t digest_read(struct reader *r, void *buf, size_t len)
 	return 0;
 }
 
+static int digest_skip(struct reader *r, const void *have, size_t len)
+{
+	struct digest_reader *d = (struct digest_reader *)r;
+	int q = d->inner->ops->skip(d->inner, have, len);
+
+	if (q < 0)
+		return q;
+	return EVP_DigestUpdate(d->sha256, have, len) == 1 ? 0 : -ENOMEM;
+}
+
 static void digest_close(struct reader *r)
 {
 	struct digest_reader *d = (struct digest_reader *)r;
@@ -415,7 +425,7 @@ static void digest_close(struct reader *r)
 	free(d);
 }
 
-static const struct reader_ops digest_ops = { .read = digest_read, .close = digest_close };
+static const struct reader_ops digest_ops = { .read = digest_read, .skip = digest_skip, .close = digest_close };
 
 /* Takes inner in every case. */
 static int digest_reader_new(struct reader *inner, const char *digest, struct reader **ret)

@@ -12,6 +12,11 @@ struct reader;
 struct reader_ops {
 	/* Up to len bytes, at least one unless at the end. 0: end. -errno or -E_XXX. */
 	ssize_t (*read)(struct reader *r, void *buf, size_t len);
+	/*
+	 * The caller has the next len bytes already, from an earlier transfer: they are not read. 0, or
+	 * -EOPNOTSUPP and nothing has changed. NULL: reading costs no more than having.
+	 */
+	int (*skip)(struct reader *r, const void *have, size_t len);
 	/* Releases the reader itself too. */
 	void (*close)(struct reader *r);
 };

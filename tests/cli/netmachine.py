@@ -69,8 +69,15 @@ class NetMachine(Machine):
     @property
     def in_cache(self) -> list[bytes]:
         """What the cache holds; files that are half written too."""
-        folder = self.root / "var/lib/modulus/bundles"
-        return [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+        return [path.read_bytes() for path in self._cache()]
+
+    @property
+    def believed(self) -> list[bytes]:
+        """What has a bundle's name."""
+        return [path.read_bytes() for path in self._cache() if path.suffix == ".zst"]
+
+    def _cache(self) -> list[Path]:
+        return [path for path in sorted((self.root / "var/lib/modulus/bundles").rglob("*")) if path.is_file()]
 
 
 def noisy(size: int = 300_000, edit=lambda manifest: None) -> bytes:
