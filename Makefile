@@ -59,9 +59,10 @@ UNIT := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_HELPER := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 
 # Static archives want this order: users before what they use. OpenSSL gives Ed25519 and SHA-256.
-# libb2 is for minisign's secret keys (a 32-byte BLAKE2b, which OpenSSL 3.0 lacks).
-LIBS_BOOT := -lblkid -larchive -lzstd -llzma -lz -ljansson -linih -lssl -lcrypto
-LIBS_ALL := $(LIBS_BOOT) -lb2
+# Only the builder reads and writes archives; libb2 is for minisign's secret keys (a 32-byte BLAKE2b,
+# which OpenSSL 3.0 lacks).
+LIBS_BOOT := -lblkid -lzstd -llzma -lz -ljansson -linih -lssl -lcrypto
+LIBS_ALL := -larchive $(LIBS_BOOT) -lb2
 
 # --- packages (Debian 12) --------------------------------------------------------------------------
 

@@ -489,18 +489,19 @@ static int check_modules(const struct manifest *m, struct err *err)
 	return 0;
 }
 
+/* With nothing between the files and nothing behind them, there is one size that the tar can have. */
 static int check_sizes(const struct manifest *m, struct err *err)
 {
-	uint64_t chunks = 0, files = 0;
+	uint64_t chunks = 0, tar = TAR_END;
 
 	for (size_t i = 0; i < m->n_chunks; i++)
 		chunks += m->chunks[i].size; /* 2^20 entries of 2^22 at most: no overflow */
 	for (size_t i = 0; i < m->n_files; i++)
-		files += m->files[i].size; /* 2^12 of 2^31 */
+		tar += TAR_BLOCK + (m->files[i].size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK; /* 2^12 of 2^31 */
 	if (chunks != m->unpacked)
 		return err_set(err, -E_CORRUPT, "manifest: unpacked: is not the sum of the chunks' sizes");
-	if (files > m->unpacked)
-		return err_set(err, -E_CORRUPT, "manifest: files: larger than unpacked");
+	if (tar != m->unpacked)
+		return err_set(err, -E_CORRUPT, "manifest: unpacked: is not the size of a tar of these files");
 	return 0;
 }
 

@@ -12,6 +12,10 @@
 #define MANIFEST_FORMAT 1
 #define SHA256_BYTES 32
 
+/* The tar of a bundle: header and content in blocks, two blocks of zeros behind the last file. */
+#define TAR_BLOCK 512u
+#define TAR_END (2 * TAR_BLOCK)
+
 enum bundle_kind {
 	KIND_MODULES,  /* kernel modules for one kernel build, and firmware that goes with them */
 	KIND_FIRMWARE, /* firmware for one driver version */
@@ -54,7 +58,7 @@ struct manifest {
 	size_t n_files;
 	struct manifest_link *links;
 	size_t n_links;
-	uint64_t unpacked; /* bytes of tar, the sum of the chunks' sizes */
+	uint64_t unpacked; /* bytes of tar: of the chunks together, and what the files make */
 	struct manifest_chunk *chunks;
 	size_t n_chunks;
 	char digest[2 * SHA256_BYTES + 1]; /* hex, of the manifest's bytes: the bundle's identity */

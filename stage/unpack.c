@@ -1,97 +1,170 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * unpack.c - verified tar bytes -> files, one pass. libarchive reads the tar; this file decides
- * that each entry is exactly the one the manifest names next, hashes what it writes, and says
- * so before anybody uses the file. Power loss: whatever the sink did with unfinished files;
- * done() is called for complete ones only.
+ * unpack.c - in the initramfs: a bundle's chunks -> its files; by hand: -> a directory. Where each
+ * header, file and filling block stands in the tar follows from the manifest (docs/bundle.md, 5), so
+ * the tar is not parsed but compared: nothing in it says what comes next, and no block is passed over.
+ * Files that were given to the sink before something turned out wrong are the caller's to drop; a
+ * power loss leaves what the sink has on disk, without a claim that it is whole.
  */
 #include "unpack.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
-/* ustar (POSIX.1, pax, "ustar Interchange Format"): header and content in blocks, two of zeros at the end. */
-#define TAR_BLOCK 512u
-#define TAR_END (2 * TAR_BLOCK)
+/* A header (POSIX.1-2017, pax, "ustar Interchange Format"). */
+struct ustar {
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2];
+	char uname[32], gname[32], major[8], minor[8], prefix[155], pad[12];
+};
+_Static_assert(sizeof(struct ustar) == TAR_BLOCK, "a block of a tar");
 
 struct tar {
 	struct bundle *bundle;
-	struct archive *archive;
 	EVP_MD_CTX *sha256;
 	struct err *err;
-	uint64_t seen; /* bytes of tar handed out */
-	int failed; /* what bundle_next() said: libarchive only knows "error" */
+	const uint8_t *next; /* in the current chunk */
+	size_t left;
 };
 
 static void tar_done(struct tar *t)
 {
-	archive_read_free(t->archive);
 	EVP_MD_CTX_free(t->sha256);
 }
 
-/* The last blocks must be zeros: then headers and files fill all before them, and nothing else can be there. */
-static bool end_is_dirty(struct tar *t, const uint8_t *bytes, size_t len)
+/* The next 1 to max bytes, as many as the chunk has; good until the next call. */
+static int take_some(struct tar *t, uint64_t max, const uint8_t **ret, size_t *ret_len)
 {
-	uint64_t end = bundle_manifest(t->bundle)->unpacked - TAR_END;
-	size_t i = t->seen >= end ? 0 : (size_t)MIN(end - t->seen, (uint64_t)len);
+	if (t->left == 0) {
+		const void *chunk;
+		int r = bundle_next(t->bundle, &chunk, &t->left, t->err);
 
-	t->seen += len;
-	for (; i < len; i++)
-		if (bytes[i] != 0)
-			return true;
-	return false;
-}
-
-static la_ssize_t next_chunk(struct archive *a, void *ctx, const void **buffer)
-{
-	struct tar *t = ctx;
-	size_t len;
-	int r = bundle_next(t->bundle, buffer, &len, t->err);
-
-	if (r < 0) {
-		t->failed = r;
-		archive_set_error(a, EIO, "bundle");
-		return -1;
+		if (r < 0)
+			return r;
+		if (r == 0) { /* not with a manifest whose sizes add up */
+			(void)err_set(t->err, -E_CORRUPT, "tar: too short");
+			return -E_CORRUPT;
+		}
+		t->next = chunk;
 	}
-	if (r > 0 && end_is_dirty(t, *buffer, len)) {
-		t->failed = err_set(t->err, -E_CORRUPT, "tar: something where its end should be");
-		archive_set_error(a, EIO, "bundle");
-		return -1;
+	*ret = t->next;
+	*ret_len = (size_t)MIN(max, (uint64_t)t->left);
+	t->next += *ret_len;
+	t->left -= *ret_len;
+	return 0;
+}
+
+static int take_header(struct tar *t, struct ustar *ret)
+{
+	for (size_t done = 0, len; done < sizeof(*ret); done += len) {
+		const uint8_t *bytes;
+		int r = take_some(t, sizeof(*ret) - done, &bytes, &len);
+
+		if (r < 0)
+			return r;
+		memcpy((char *)ret + done, bytes, len);
 	}
-	return r == 0 ? 0 : (la_ssize_t)len;
+	return 0;
 }
 
-static int tar_error(struct tar *t)
+static bool is_zero(const void *bytes, size_t n)
 {
-	if (t->failed)
-		return t->failed;
-	return err_set(t->err, -E_CORRUPT, "tar: %s", archive_error_string(t->archive));
+	const char *p = bytes;
+
+	while (n > 0 && *p == '\0') {
+		p++;
+		n--;
+	}
+	return n == 0;
 }
 
-/* The tar's entry must be what the manifest says comes next. */
-static int check_entry(struct tar *t, struct archive_entry *e, const struct manifest_file *f)
+/* So many zeros come next. */
+static int take_zeros(struct tar *t, size_t n, const char *where)
 {
-	const char *path = archive_entry_pathname(e);
+	for (size_t len; n > 0; n -= len) {
+		const uint8_t *bytes;
+		int r = take_some(t, n, &bytes, &len);
 
-	if (!path || !streq(path, f->path))
+		if (r < 0)
+			return r;
+		if (!is_zero(bytes, len))
+			return err_set(t->err, -E_CORRUPT, "tar: something where %s should be", where);
+	}
+	return 0;
+}
+
+/* Octal digits between blanks and NULs; UINT64_MAX for anything else. A field has 12 bytes at most. */
+static uint64_t number(const char *field, size_t size)
+{
+	uint64_t v = 0;
+	size_t i = 0, first;
+
+	while (i < size && field[i] == ' ')
+		i++;
+	for (first = i; i < size && field[i] >= '0' && field[i] <= '7'; i++)
+		v = v * 8 + (uint64_t)(field[i] - '0');
+	if (i == first)
+		return UINT64_MAX;
+	for (; i < size; i++)
+		if (field[i] != ' ' && field[i] != '\0')
+			return UINT64_MAX;
+	return v;
+}
+#define NUMBER(field) number(field, sizeof(field))
+
+/* Over all bytes, those of the field itself taken for blanks. */
+static uint64_t checksum(const struct ustar *h)
+{
+	const uint8_t *bytes = (const uint8_t *)h;
+	uint64_t sum = sizeof(h->checksum) * ' ';
+
+	for (size_t i = 0; i < sizeof(*h); i++)
+		sum += bytes[i];
+	for (size_t i = 0; i < sizeof(h->checksum); i++)
+		sum -= (uint8_t)h->checksum[i];
+	return sum;
+}
+
+/* The path, cut at any '/' between prefix and name, and nothing in the rest of their fields. */
+static bool path_is(const struct ustar *h, const char *path)
+{
+	size_t prefix = strnlen(h->prefix, sizeof(h->prefix));
+	struct ustar want = { 0 };
+
+	if (prefix > 0) {
+		if (strlen(path) <= prefix || path[prefix] != '/')
+			return false;
+		memcpy(want.prefix, path, prefix);
+		path += prefix + 1;
+	}
+	if (strlen(path) > sizeof(want.name))
+		return false;
+	memcpy(want.name, path, strlen(path));
+	return memcmp(h->name, want.name, sizeof(want.name)) == 0 &&
+	       memcmp(h->prefix, want.prefix, sizeof(want.prefix)) == 0;
+}
+
+/* The header must be that of the file that the manifest names here. */
+static int check_header(struct tar *t, const struct ustar *h, const struct manifest_file *f)
+{
+	if (memcmp(h->magic, "ustar", sizeof(h->magic)) != 0 || memcmp(h->version, "00", sizeof(h->version)) != 0)
+		return err_set(t->err, -E_CORRUPT, "tar: no ustar header where that of %s should be", f->path);
+	if (NUMBER(h->checksum) != checksum(h))
+		return err_set(t->err, -E_CORRUPT, "tar: the header of %s has a wrong checksum", f->path);
+	if (!path_is(h, f->path))
 		return err_set(t->err, -E_CORRUPT, "tar: an entry that is not %s, which the manifest names here",
 			       f->path);
-	if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e) || archive_entry_symlink(e))
+	if (!is_zero(h->pad, sizeof(h->pad)))
+		return err_set(t->err, -E_CORRUPT, "tar: something behind the header of %s", f->path);
+	if (h->type != '0')
 		return err_set(t->err, -E_CORRUPT, "tar: %s is not a regular file", f->path);
-	if (!archive_entry_size_is_set(e) || archive_entry_size(e) < 0 || (uint64_t)archive_entry_size(e) != f->size)
+	if (NUMBER(h->size) != f->size)
 		return err_set(t->err, -E_CORRUPT, "tar: %s has another size than the manifest says", f->path);
-	if ((archive_entry_perm(e) & 07777) != f->mode)
+	if (NUMBER(h->mode) != f->mode)
 		return err_set(t->err, -E_CORRUPT, "tar: %s has another mode than the manifest says", f->path);
-	if (archive_entry_uid(e) != 0 || archive_entry_gid(e) != 0)
+	if (NUMBER(h->uid) != 0 || NUMBER(h->gid) != 0)
 		return err_set(t->err, -E_CORRUPT, "tar: %s does not belong to root", f->path);
-	if (archive_entry_xattr_count(e) > 0 || archive_entry_acl_types(e) != 0 || archive_entry_sparse_count(e) > 0)
-		return err_set(t->err, -E_CORRUPT, "tar: %s has attributes that the format does not know", f->path);
-	if (archive_format(t->archive) != ARCHIVE_FORMAT_TAR_USTAR)
-		return err_set(t->err, -E_CORRUPT, "tar: %s has a header that is not plain ustar", f->path);
 	return 0;
 }
 
@@ -102,55 +175,42 @@ static int write_failed(struct tar *t, const struct manifest_file *f, int r)
 	return err_sys(t->err, r, "writing %s", f->path);
 }
 
-/* Copies the current entry's bytes to fd (or nowhere, fd < 0) and checks their hash. */
-static int copy_entry(struct tar *t, const struct manifest_file *f, int fd)
+/* Copies the file's bytes to fd (or nowhere, fd < 0) and checks their hash. */
+static int copy_content(struct tar *t, const struct manifest_file *f, int fd)
 {
 	uint8_t digest[SHA256_BYTES];
-	uint64_t done = 0;
+	size_t len;
 
 	if (EVP_DigestInit_ex(t->sha256, EVP_sha256(), NULL) != 1)
 		return err_sys(t->err, -ENOMEM, "SHA-256");
-	for (;;) {
-		const void *block;
-		la_int64_t offset;
-		size_t len;
-		int r = archive_read_data_block(t->archive, &block, &len, &offset);
+	for (uint64_t done = 0; done < f->size; done += len) {
+		const uint8_t *bytes;
+		int r = take_some(t, f->size - done, &bytes, &len);
 
-		if (r == ARCHIVE_EOF)
-			break;
-		if (r != ARCHIVE_OK)
-			return tar_error(t);
-		if ((uint64_t)offset != done || len > f->size - done)
-			return err_set(t->err, -E_CORRUPT, "tar: %s has holes or is too long", f->path);
-		if (EVP_DigestUpdate(t->sha256, block, len) != 1)
+		if (r < 0)
+			return r;
+		if (EVP_DigestUpdate(t->sha256, bytes, len) != 1)
 			return err_sys(t->err, -ENOMEM, "SHA-256");
-		if (fd >= 0) {
-			r = write_full(fd, block, len);
-			if (r < 0)
-				return write_failed(t, f, r);
-		}
-		done += len;
+		r = fd >= 0 ? write_full(fd, bytes, len) : 0;
+		if (r < 0)
+			return write_failed(t, f, r);
 	}
-	if (done != f->size)
-		return err_set(t->err, -E_CORRUPT, "tar: %s is too short", f->path);
 	if (EVP_DigestFinal_ex(t->sha256, digest, NULL) != 1)
 		return err_sys(t->err, -ENOMEM, "SHA-256");
 	if (memcmp(digest, f->sha256, sizeof(digest)) != 0)
 		return err_set(t->err, -E_CORRUPT, "%s does not match its hash", f->path);
-	return 0;
+	return take_zeros(t, (TAR_BLOCK - f->size % TAR_BLOCK) % TAR_BLOCK, "the filling of a block");
 }
 
-static int unpack_entry(struct tar *t, const struct manifest_file *f, const struct unpack_sink *sink)
+static int unpack_file(struct tar *t, const struct manifest_file *f, const struct unpack_sink *sink)
 {
-	struct archive_entry *e;
+	struct ustar header;
 	int fd = -EBADF, r;
 
-	r = archive_read_next_header(t->archive, &e);
-	if (r == ARCHIVE_EOF)
-		return err_set(t->err, -E_CORRUPT, "tar: ends before %s, which the manifest names", f->path);
-	if (r != ARCHIVE_OK)
-		return tar_error(t);
-	r = check_entry(t, e, f);
+	r = take_header(t, &header);
+	if (r < 0)
+		return r;
+	r = check_header(t, &header, f);
 	if (r < 0)
 		return r;
 	if (sink) {
@@ -158,7 +218,7 @@ static int unpack_entry(struct tar *t, const struct manifest_file *f, const stru
 		if (fd < 0)
 			return fd;
 	}
-	r = copy_entry(t, f, fd);
+	r = copy_content(t, f, fd);
 	if (!sink)
 		return r;
 	if (r < 0) {
@@ -168,36 +228,17 @@ static int unpack_entry(struct tar *t, const struct manifest_file *f, const stru
 	return sink->done(sink->ctx, f, fd, t->err);
 }
 
-/* With nothing between the files and nothing behind them, there is one size that the tar can have. */
-static int check_size(const struct manifest *m, struct err *err)
-{
-	uint64_t size = TAR_END;
-
-	for (size_t i = 0; i < m->n_files; i++)
-		size += TAR_BLOCK + (m->files[i].size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-	if (size != m->unpacked)
-		return err_set(err, -E_CORRUPT, "manifest: unpacked: is not the size of a tar of these files");
-	return 0;
-}
-
-/* After the last file: the end of the tar, then the end of the bundle. */
+/* After the last file: the end of the tar, of the last chunk and of the bundle. */
 static int expect_end(struct tar *t)
 {
-	struct archive_entry *e;
 	const void *rest;
-	size_t len;
-	int r;
+	int r = take_zeros(t, TAR_END, "its end");
 
-	r = archive_read_next_header(t->archive, &e);
-	if (r == ARCHIVE_OK)
-		return err_set(t->err, -E_CORRUPT, "tar: holds more files than the manifest names");
-	if (r != ARCHIVE_EOF)
-		return tar_error(t);
-	/* the reader may stop at the tar's end mark: chunks behind it are hashed all the same */
-	while ((r = bundle_next(t->bundle, &rest, &len, t->err)) > 0)
-		if (end_is_dirty(t, rest, len))
-			return err_set(t->err, -E_CORRUPT, "tar: something where its end should be");
-	return r < 0 ? r : check_size(bundle_manifest(t->bundle), t->err);
+	if (r < 0)
+		return r;
+	if (t->left == 0)
+		r = bundle_next(t->bundle, &rest, &t->left, t->err);
+	return t->left > 0 ? err_set(t->err, -E_CORRUPT, "tar: longer than its files") : r;
 }
 
 int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *err)
@@ -206,15 +247,11 @@ int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *
 	const struct manifest *m = bundle_manifest(b);
 	int r;
 
-	t.archive = archive_read_new();
 	t.sha256 = EVP_MD_CTX_new();
-	if (!t.archive || !t.sha256)
-		return err_sys(err, -ENOMEM, "tar");
-	if (archive_read_support_format_tar(t.archive) != ARCHIVE_OK ||
-	    archive_read_open(t.archive, &t, NULL, next_chunk, NULL) != ARCHIVE_OK)
-		return tar_error(&t);
+	if (!t.sha256)
+		return err_sys(err, -ENOMEM, "SHA-256");
 	for (size_t i = 0; i < m->n_files; i++) {
-		r = unpack_entry(&t, &m->files[i], sink);
+		r = unpack_file(&t, &m->files[i], sink);
 		if (r < 0)
 			return r;
 	}

@@ -136,6 +136,7 @@ def _long_window(tar: bytes, log: int) -> bytes:
 # --- the tar ---------------------------------------------------------------------------------------
 
 A, B = module_file("alpha"), module_file("beta")
+ZEROS = File("usr/lib/firmware/zeros", b"content".ljust(4 * BLOCK, b"\0"))
 FIRST = A.path
 TAR = r"tar: "
 ANY = r"tar: |unpacked"  # the sizes do not add up either, and a reader may see that first
@@ -149,6 +150,11 @@ def tar(name: str, says: str, make, files: tuple[File, ...] = (A, B), **steps) -
 def same_size(name: str, says: str, first: bytes) -> None:
     """Only the first header differs."""
     tar(name, says, lambda files: first + padded(A.content) + entry(B) + END)
+
+
+def _checked(block: bytes) -> bytes:
+    """The header with its right checksum."""
+    return block[:148] + b"%06o\0 " % (sum(block[:148]) + 8 * 0x20 + sum(block[156:])) + block[156:]
 
 
 def head(**options) -> bytes:
@@ -216,6 +222,15 @@ same_size("tar-mode-of-everybody", TAR + ".*another mode", head(mode=0o666))
 same_size("tar-owner-1000", TAR + ".*does not belong to root", head(uid=1000))
 same_size("tar-group-1000", TAR + ".*does not belong to root", head(gid=1000))
 same_size("tar-header-checksum-wrong", TAR, head(checksum_off=1))
+same_size("tar-bytes-behind-the-path", TAR, _checked(spoil(head(), len(A.path) + 1, b"hidden")))
+same_size("tar-bytes-behind-the-prefix", TAR, _checked(spoil(head(), 345 + 100, b"hidden")))
+same_size("tar-bytes-behind-the-header", TAR, _checked(spoil(head(), 500, b"hidden")))
+same_size("tar-size-in-binary", TAR, head(size_field=b"\x80" + len(A.content).to_bytes(11, "big")))
+same_size("tar-mode-with-the-file-type", TAR + ".*another mode", head(mode=0o100644))
+same_size("tar-version-blanks", TAR, head(magic=b"ustar\0  "))
+same_size("tar-type-of-an-old-tar", TAR + ".*not a regular file", head(kind=b"\0"))
+same_size("tar-type-contiguous", TAR + ".*not a regular file", head(kind=b"7"))
+tar("tar-bytes-behind-a-file", TAR, lambda files: entry(A)[:-6] + b"hidden" + entry(B) + END, files=(A, B))
 tar("tar-content-changed", "alpha.ko does not match its hash",
     lambda files: entry(File(A.path, A.content[:-1] + b"x")) + entry(B) + END)
 tar("tar-content-of-the-last-file-changed", "beta.ko does not match its hash",
@@ -250,6 +265,12 @@ for name, block in EXTENSIONS.items():
         tar(f"tar-{name}-in-place-of-the-end", ANY, lambda files, block=block: block + entry(A) + entry(B))
         tar(f"tar-{name}-before-the-last-file-in-place-of-the-end", ANY,
             lambda files, block=block: entry(A) + block + entry(B))
+        # and the zeros that the last file ends with stand where the end should be
+        tar(f"tar-{name}-hidden-by-the-zeros-of-the-last-file", TAR,
+            lambda files, block=block: entry(A) + block + entry(ZEROS), files=(A, ZEROS))
+long_name = header("././@LongLink", len(ZEROS.path) + 1, kind=b"L") + padded(ZEROS.path.encode() + b"\0")
+tar("tar-gnu-long-name-that-is-right-hidden-by-the-zeros-of-the-last-file", TAR,
+    lambda files: entry(A) + long_name + entry(ZEROS), files=(A, ZEROS))
 same_size("tar-gnu-magic", TAR, head(magic=b"ustar  \0"))
 same_size("tar-no-magic", TAR, head(magic=bytes(8)))
 same_size("tar-gnu-sparse-file", TAR, head(kind=b"S", magic=b"ustar  \0"))

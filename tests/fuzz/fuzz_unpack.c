@@ -47,7 +47,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* libarchive looks no further than a wrong checksum: most mutations get a right one. */
+/* The reader looks no further than a wrong checksum: most mutations get a right one. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
 {
 	size = LLVMFuzzerMutate(data, size, max_size);

@@ -333,10 +333,12 @@ def _check_header(header: bytes, file: dict) -> None:
         raise corrupt(f"tar: no ustar header for {file['path']}")
     if _octal(header[148:156]) != sum(header[:148]) + 8 * 0x20 + sum(header[156:]):
         raise corrupt(f"tar: the checksum of the header of {file['path']} is wrong")
-    name, prefix = header[:100].split(b"\0")[0], header[345:500].split(b"\0")[0]
+    name, prefix = header[:100].rstrip(b"\0"), header[345:500].rstrip(b"\0")
     path = prefix + b"/" + name if prefix else name
     if path != file["path"].encode():
         raise corrupt(f"tar: not {file['path']}, which comes next")
+    if any(header[500:]):
+        raise corrupt(f"tar: something behind the header of {file['path']}")
     if header[156:157] != b"0":
         raise corrupt(f"tar: {file['path']} is not a regular file")
     if _octal(header[124:136]) != file["size"]:
@@ -367,7 +369,8 @@ def _files(tar: _Tar, manifest: dict, sink: Sink | None) -> None:
                 pass
         if digest.hexdigest() != file["sha256"]:
             raise corrupt(f"{file['path']} does not match its hash")
-        tar.take(-file["size"] % BLOCK)
+        if any(tar.take(-file["size"] % BLOCK)):
+            raise corrupt(f"tar: something where {file['path']} is filled up")
 
 
 def verify(stream: BinaryIO, keys: Iterable[minisign.PublicKey], sink: Sink | None = None) -> Verified:

@@ -376,18 +376,30 @@ static void test_a_failure_of_the_reader_comes_out_at_whatever_read_it_happens(v
 
 /* --- chunks that are signed and still wrong --- */
 
-/* One chunk of these stored bytes, claimed to hold `size` bytes; read. */
+/*
+ * A first chunk of these stored bytes, claimed to hold `size` bytes, and one of zeros that makes
+ * them the size of a tar; read. *out is what the first one gave.
+ */
 static int read_chunk(const struct blob *stored, size_t size, struct blob *out, struct err *err)
 {
+	static const uint8_t zeroes[TAR_BLOCK + TAR_END + TAR_BLOCK];
+	const size_t rest = sizeof(zeroes) - size % TAR_BLOCK;
 	_cleanup_sample_ struct sample s;
+	int r;
 
 	sample_begin(&s);
 	sample_promise(&s, SAMPLE_TREE "gpu.ko", "", 0, 0644);
+	s.m->files[0].size = size + rest - TAR_BLOCK - TAR_END;
 	add_text(&s.m->load, "gpu");
 	sample_add_chunk(s.m, stored->v, stored->n, size);
 	blob_add(&s.stored, stored->v, stored->n);
+	add_zstd(&s.stored, zeroes, rest);
+	sample_add_chunk(s.m, s.stored.v + stored->n, s.stored.n - stored->n, rest);
 	sample_write(&s);
-	return read_bytes(s.bundle.v, s.bundle.n, out, err);
+	r = read_bytes(s.bundle.v, s.bundle.n, out, err);
+	if (r == 0)
+		out->n -= rest;
+	return r;
 }
 
 static void test_a_chunk_is_one_zstd_frame_of_the_size_it_claims(void **state)
