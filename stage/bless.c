@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * bless.c - after boot-complete.target: what this boot loaded is good. In: status.json. Out: the
- * serials that were in use, remembered; the mark in status.json. Power loss: an older mark stays.
+ * serials that were in use, remembered; misses of earlier attempts, forgotten; the mark in status.json. Power loss: an older mark stays.
  */
 #include "boot.h"
 #include "log.h"
@@ -14,22 +14,25 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-static int bless_driver(const struct host *h, const json_t *kernel, const json_t *d, struct err *err)
+static int bless_driver(const struct host *h, const json_t *status, const json_t *d, struct err *err)
 {
+	const struct trial t = status_trial(status, d);
 	const struct serial_mark mark = {
-		.name = text_of(d, "name"),
+		.name = t.name,
 		.kind = manifest_kind_word(KIND_MODULES),
 		.flavor = text_of(d, "flavor"),
 		.version = text_of(d, "version"),
-		.release = text_of(kernel, "release"),
-		.build_id = text_of(kernel, "build_id"),
-		.digest = text_of(d, "digest"),
+		.release = t.release,
+		.build_id = t.build_id,
+		.digest = t.digest,
 		.serial = (uint64_t)json_integer_value(json_object_get(d, "serial")),
 	};
+	int r;
 
-	if (!streq(text_of(d, "reason"), reason_word(0)) || !*mark.digest)
+	if (!streq(text_of(d, "reason"), reason_word(0)) || !*t.digest)
 		return 0;
-	return serial_remember(h, &mark, err);
+	r = trial_bless(h, &t, err);
+	return r < 0 ? r : serial_remember(h, &mark, err);
 }
 
 int bless_run(const struct host *h)
@@ -46,7 +49,7 @@ int bless_run(const struct host *h)
 		return EXIT_SYSTEM;
 	}
 	json_array_foreach(json_object_get(status, "drivers"), i, d) {
-		int q = bless_driver(h, json_object_get(status, "kernel"), d, &err);
+		int q = bless_driver(h, status, d, &err);
 
 		if (q < 0) {
 			log_error("%s: %s", text_of(d, "name"), err.text);

@@ -21,6 +21,8 @@
 
 #define OWN_COPY_DIR "/run/modulus/bin"
 #define OWN_COPY_NAME "modulus"
+/* Between our deadline and the unit's: an insert or a transfer that is over takes a moment to say so. */
+#define UNIT_SLACK_US (30ull * 1000000)
 
 /* --- who is asked for --- */
 
@@ -80,6 +82,43 @@ static bool is_bundles_fault(const struct driver_report *rep, int code)
 		code == -EIO);
 }
 
+/*
+ * The attempt is on disk before the first insert. One that cannot be recorded is made all the
+ * same, with a warning, unless Trial=required.
+ */
+static int begin_trial(const struct boot *b, const struct driver *d, struct driver_report *rep, struct err *err)
+{
+	const struct trial t = report_trial(rep, b->kernel);
+	struct err why;
+	int r;
+
+	if (d->trial == TRIAL_NONE)
+		return 0;
+	r = trial_begin(b->host, &t, &why);
+	if (r == 0)
+		return 0;
+	if (d->trial == TRIAL_REQUIRED)
+		return err_set(err, -E_BLOCKED, "Trial=required, and the attempt cannot be recorded: %s", why.text);
+	return strv_addf(&rep->warnings, "attempt not recorded: %s: %s", reason_word(r), why.text) < 0 ?
+		       err_sys(err, -ENOMEM, "%s", d->name) : 0;
+}
+
+/* What is known of the attempt already: harm, or that it did not come to an insert. */
+static int judge_trial(const struct boot *b, const struct driver *d, struct driver_report *rep, bool untouched)
+{
+	const struct trial t = report_trial(rep, b->kernel);
+	struct err why;
+	int r = 0;
+
+	if (d->trial == TRIAL_NONE || !rep->digest)
+		return 0;
+	if (rep->crashed)
+		r = trial_miss(b->host, &t, &why);
+	else if (untouched)
+		r = trial_end(b->host, &t, &why);
+	return r < 0 ? strv_addf(&rep->warnings, "attempt: %s: %s", reason_word(r), why.text) : 0;
+}
+
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
 static int use_candidate(const struct boot *b, const struct driver *d, struct candidate *c, uint64_t until_us,
 			 bool replace, struct driver_report *rep, struct err *err)
@@ -126,8 +165,14 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 	}
 	notify_systemd("STATUS=%s: loading", d->name);
 	if (r == 0)
+		r = begin_trial(b, d, rep, err);
+	report_phase(rep, "trial", now_us() - at);
+	at = now_us();
+	if (r == 0)
 		r = load_driver(&load, rep, err);
 	report_phase(rep, "load", now_us() - at);
+	if (judge_trial(b, d, rep, is_bundles_fault(rep, r)) < 0)
+		r = err_sys(err, -ENOMEM, "%s", d->name);
 	if (is_bundles_fault(rep, r)) { /* not worth keeping, and nothing was inserted */
 		store_abandon(copy);
 		report_clear_bundle(rep);
@@ -146,9 +191,17 @@ static int try_candidates(const struct boot *b, const struct driver *d, struct c
 			  struct driver_report *rep)
 {
 	for (size_t i = 0; i < found->n; i++) {
+		const struct trial t = { .name = d->name, .digest = bundle_manifest(found->v[i].bundle)->digest,
+					 .release = b->kernel->release, .build_id = b->kernel->build_id };
 		struct err why = { 0 };
 		bool replace = false;
 		int r;
+
+		if (d->trial != TRIAL_NONE && trial_check(b->host, &t, &why) < 0) {
+			if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0)
+				return err_sys(&rep->result, -ENOMEM, "%s", d->name);
+			continue;
+		}
 
 		/* a cached copy that turned out bad is replaced by the good one, which has its name */
 		for (size_t j = 0; j < rep->rejected.n; j++)
@@ -213,7 +266,8 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 	uint64_t began = now_us();
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
 					    .keys = b->keys, .config = b->config, .driver = d,
-					    .kind = KIND_MODULES, .until_us = began + d->budget_us };
+					    .kind = KIND_MODULES,
+					    .until_us = MIN(began + d->budget_us, b->until_us) };
 	_cleanup_candidates_ struct candidates found = { 0 };
 	int r = 0;
 
@@ -222,6 +276,10 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 			r = strv_add(&rep->devices, devices->v[i].address);
 	if (r < 0)
 		return err_sys(&rep->result, r, "%s", d->name);
+	if (began >= req.until_us)
+		return err_set(&rep->result, -E_OVER_BUDGET, "the drivers before it took all the time"), 0;
+	/* systemd's own clock runs behind ours: it is for a read that never comes back */
+	notify_systemd("EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)(req.until_us - began + UNIT_SLACK_US));
 	r = source_find_local(&req, &found, &rep->rejected, &rep->result);
 	report_phase(rep, "source", now_us() - began);
 	if (r == 0)
@@ -242,6 +300,15 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 }
 
 /* --- all of them --- */
+
+uint64_t boot_until(const struct config *c)
+{
+	uint64_t longest = LIMIT_RUN_US;
+
+	for (size_t i = 0; i < c->n_drivers; i++)
+		longest = c->drivers[i].budget_us > longest ? c->drivers[i].budget_us : longest;
+	return now_us() + longest;
+}
 
 /*
  * Leaves our own executable where the real root finds it: the same build runs in both halves,
@@ -347,6 +414,36 @@ static int run_drivers(struct boot *b, const struct device_list *devices, struct
 	return r;
 }
 
+/*
+ * What Required=yes asks for, once the report is written. The first driver that failed decides. No
+ * attempt of this boot brought the machine down: what does now is this.
+ */
+static void carry_out(const struct host *h, const struct config *c, const struct report *report)
+{
+	static const char *const targets[][2] = { [FAIL_EMERGENCY] = { "emergency.target", "isolate" },
+						  [FAIL_REBOOT] = { "reboot.target", "replace-irreversibly" },
+						  [FAIL_POWEROFF] = { "poweroff.target", "replace-irreversibly" } };
+	const struct driver *d = NULL;
+	int r;
+
+	for (size_t i = 0; !d && i < report->n_drivers; i++)
+		if (c->drivers[i].required && reason_exit(report->drivers[i].result.code) != EXIT_DONE)
+			d = &c->drivers[i];
+	if (!d)
+		return;
+	for (size_t i = 0; i < report->n_drivers; i++) {
+		const struct trial t = report_trial(&report->drivers[i], &report->kernel);
+		struct err why;
+
+		if (t.digest && trial_end(h, &t, &why) < 0)
+			log_warning("%s: %s", t.name, why.text);
+	}
+	log_error("%s: Required=yes, and it is not there: asking for %s", d->name, targets[d->on_failure][0]);
+	r = h->ops->start_target(targets[d->on_failure][0], targets[d->on_failure][1]);
+	if (r < 0)
+		log_error("%s: %s", targets[d->on_failure][0], strerror(-r));
+}
+
 static int run_all(const struct host *h, const char *stage)
 {
 	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
@@ -386,6 +483,7 @@ static int run_all(const struct host *h, const char *stage)
 		if (r == 0)
 			r = boot_plan(h, &config, &devices, true);
 	}
+	b.until_us = boot_until(&config);
 	if (r == 0)
 		r = run_drivers(&b, &devices, &report);
 	network_release(h);
@@ -397,6 +495,7 @@ static int run_all(const struct host *h, const char *stage)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 		return EXIT_SYSTEM;
 	}
+	carry_out(h, &config, &report);
 	for (size_t i = 0; i < report.n_drivers; i++)
 		if (reason_exit(report.drivers[i].result.code) != EXIT_DONE)
 			return reason_exit(report.drivers[i].result.code);

@@ -15,6 +15,7 @@ struct boot {
 	const struct config *config;
 	const struct kernel *kernel;
 	const struct keyring *keys; /* those that the driver at hand accepts */
+	uint64_t until_us; /* CLOCK_BOOTTIME; of the whole run */
 };
 
 /*
@@ -36,11 +37,17 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 /* `modulus boot`: the exit code. */
 int boot_run(const struct host *h);
 
+/* When a run that begins now is over: LIMIT_RUN_US, or the longest Budget=. */
+uint64_t boot_until(const struct config *c);
+
 /*
  * `modulus finish`: looks once more for devices that came late, and gives what we made the
  * security labels that nothing in the initramfs could give. The exit code.
  */
 int finish_run(const struct host *h);
+
+/* `modulus finish --shutdown`: the machine goes down in good order, so no attempt did harm. */
+int finish_shutdown_run(const struct host *h);
 
 /*
  * `modulus bless`: run after boot-complete.target; remembers what this boot loaded as good. The

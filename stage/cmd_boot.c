@@ -20,17 +20,19 @@ static const char boot_usage[] =
 	"refused, 6 resources, 7 network, 8 configuration\n";
 
 static const char finish_usage[] =
-	"usage: modulus finish [--root DIR]\n\n"
+	"usage: modulus finish [--root DIR] [--shutdown]\n\n"
 	"Loads drivers whose devices appeared after boot, and labels what boot made where SELinux\n"
-	"is in force. Run by modulus-finish.service; does boot's work where boot did not run.\n\n"
+	"is in force; notes that the attempts of this boot did no harm. Run by modulus-finish.service;\n"
+	"does boot's work where boot did not run.\n\n"
+	"  --shutdown  the machine goes down in good order: only note that the attempts did no harm\n"
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"
 	"  --help      this text\n";
 
 static const char bless_usage[] =
 	"usage: modulus bless [--root DIR]\n\n"
 	"Remembers that what this boot loaded is good: from now on an older bundle of the same\n"
-	"driver version is refused for this kernel. Run by modulus-bless.service after\n"
-	"boot-complete.target.\n\n"
+	"driver version is refused for this kernel, and earlier attempts that went wrong are\n"
+	"forgotten. Run by modulus-bless.service after boot-complete.target.\n\n"
 	"  --root DIR  where /var is (default /)\n"
 	"  --help      this text\n";
 
@@ -52,20 +54,23 @@ static const char status_usage[] =
 static const struct option options[] = { { "root", required_argument, NULL, 'r' },
 					 { "live-root", required_argument, NULL, 'L' },
 					 { "json", no_argument, NULL, 'j' },
+					 { "shutdown", no_argument, NULL, 's' },
 					 CMD_COMMON_OPTIONS,
 					 { 0 } };
 
 struct boot_options {
 	const char *root, *live;
-	bool json;
+	bool json, shutdown;
 };
 
-/* -1: go on; otherwise the exit code. */
-static int parse(int argc, char **argv, const char *usage, bool json_allowed, struct boot_options *ret)
+/* own: letters of the options that not all commands have. -1: go on; otherwise the exit code. */
+static int parse(int argc, char **argv, const char *usage, const char *own, struct boot_options *ret)
 {
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (strchr("js", c) && !strchr(own, c))
+			return cmd_usage(argv[0], c == 'j' ? "--json is for status" : "--shutdown is for finish");
 		switch (c) {
 		case 'r':
 			ret->root = optarg;
@@ -74,9 +79,10 @@ static int parse(int argc, char **argv, const char *usage, bool json_allowed, st
 			ret->live = optarg;
 			break;
 		case 'j':
-			if (!json_allowed)
-				return cmd_usage(argv[0], "--json is for status");
 			ret->json = true;
+			break;
+		case 's':
+			ret->shutdown = true;
 			break;
 		case 'h':
 			return cmd_help(usage);
@@ -89,12 +95,13 @@ static int parse(int argc, char **argv, const char *usage, bool json_allowed, st
 	return -1;
 }
 
-static int run(int argc, char **argv, const char *usage, int (*fn)(const struct host *h))
+static int run(int argc, char **argv, const char *usage, int (*fn)(const struct host *h),
+	       int (*shutdown)(const struct host *h))
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	struct boot_options o = { 0 };
 	struct err err;
-	int r = parse(argc, argv, usage, false, &o);
+	int r = parse(argc, argv, usage, shutdown ? "s" : "", &o);
 
 	if (r >= 0)
 		return r;
@@ -103,22 +110,22 @@ static int run(int argc, char **argv, const char *usage, int (*fn)(const struct 
 		log_error("%s", err.text);
 		return reason_exit(r);
 	}
-	return fn(&h);
+	return o.shutdown ? shutdown(&h) : fn(&h);
 }
 
 int cmd_boot(int argc, char **argv)
 {
-	return run(argc, argv, boot_usage, boot_run);
+	return run(argc, argv, boot_usage, boot_run, NULL);
 }
 
 int cmd_finish(int argc, char **argv)
 {
-	return run(argc, argv, finish_usage, finish_run);
+	return run(argc, argv, finish_usage, finish_run, finish_shutdown_run);
 }
 
 int cmd_bless(int argc, char **argv)
 {
-	return run(argc, argv, bless_usage, bless_run);
+	return run(argc, argv, bless_usage, bless_run, NULL);
 }
 
 int cmd_network(int argc, char **argv)
@@ -127,7 +134,8 @@ int cmd_network(int argc, char **argv)
 		return cmd_help(network_usage);
 	if (argc < 2 || (!streq(argv[1], "up") && !streq(argv[1], "down")))
 		return cmd_usage(argv[0], "takes up or down");
-	return run(argc - 1, argv + 1, network_usage, streq(argv[1], "up") ? network_up_run : network_down_run);
+	return run(argc - 1, argv + 1, network_usage, streq(argv[1], "up") ? network_up_run : network_down_run,
+		   NULL);
 }
 
 int cmd_status(int argc, char **argv)
@@ -135,7 +143,7 @@ int cmd_status(int argc, char **argv)
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	struct boot_options o = { 0 };
 	struct err err;
-	int r = parse(argc, argv, status_usage, true, &o);
+	int r = parse(argc, argv, status_usage, "j", &o);
 
 	if (r >= 0)
 		return r;

@@ -65,27 +65,32 @@ int config_parse_duration(const char *s, uint64_t *ret_us)
 
 /* --- one key --- */
 
-enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_TRUST };
+enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_CHOICE };
 
 static const struct key {
 	const char *section, *name;
 	enum key_type type;
 	size_t offset;
 	size_t max; /* entries of a list, bytes of a string */
+	const char *choices; /* words in the order of their numbers; "-" stands for a number without a word */
 } keys[] = {
-	{ "Driver", "Version", KEY_STRING, offsetof(struct driver, version), LIMIT_NAME_BYTES },
-	{ "Driver", "Flavor", KEY_STRING, offsetof(struct driver, flavor), LIMIT_NAME_BYTES },
-	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_MATCH_GLOBS },
-	{ "Driver", "Load", KEY_WORDS, offsetof(struct driver, load), LIMIT_LOAD_NAMES },
-	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS },
-	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES },
-	{ "Network", "CA", KEY_STRING, offsetof(struct driver, ca), LIMIT_URL_BYTES },
-	{ "Network", "Proxy", KEY_STRING, offsetof(struct driver, proxy), LIMIT_URL_BYTES },
-	{ "Network", "Credentials", KEY_STRING, offsetof(struct driver, credentials), LIMIT_URL_BYTES },
-	{ "Trust", "MinSerial", KEY_U64, offsetof(struct driver, min_serial), 0 },
-	{ "Trust", "Digest", KEY_DIGEST, offsetof(struct driver, digest), 0 },
-	{ "Trust", "TrustOnly", KEY_TRUST, offsetof(struct driver, trust_usr), 0 },
-	{ "Policy", "Budget", KEY_DURATION, offsetof(struct driver, budget_us), 0 },
+	{ "Driver", "Version", KEY_STRING, offsetof(struct driver, version), LIMIT_NAME_BYTES, NULL },
+	{ "Driver", "Flavor", KEY_STRING, offsetof(struct driver, flavor), LIMIT_NAME_BYTES, NULL },
+	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_MATCH_GLOBS, NULL },
+	{ "Driver", "Load", KEY_WORDS, offsetof(struct driver, load), LIMIT_LOAD_NAMES, NULL },
+	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS, NULL },
+	{ "Driver", "Evict", KEY_WORDS, offsetof(struct driver, evict), LIMIT_LOAD_NAMES, NULL },
+	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES, NULL },
+	{ "Network", "CA", KEY_STRING, offsetof(struct driver, ca), LIMIT_URL_BYTES, NULL },
+	{ "Network", "Proxy", KEY_STRING, offsetof(struct driver, proxy), LIMIT_URL_BYTES, NULL },
+	{ "Network", "Credentials", KEY_STRING, offsetof(struct driver, credentials), LIMIT_URL_BYTES, NULL },
+	{ "Trust", "MinSerial", KEY_U64, offsetof(struct driver, min_serial), 0, NULL },
+	{ "Trust", "Digest", KEY_DIGEST, offsetof(struct driver, digest), 0, NULL },
+	{ "Trust", "TrustOnly", KEY_CHOICE, offsetof(struct driver, trust_usr), 0, "- usr" },
+	{ "Policy", "Budget", KEY_DURATION, offsetof(struct driver, budget_us), 0, NULL },
+	{ "Policy", "Trial", KEY_CHOICE, offsetof(struct driver, trial), 0, "auto required none" },
+	{ "Policy", "Required", KEY_CHOICE, offsetof(struct driver, required), 0, "no yes" },
+	{ "Policy", "OnFailure", KEY_CHOICE, offsetof(struct driver, on_failure), 0, "emergency reboot poweroff" },
 };
 
 static int set_string(char **field, const char *value)
@@ -97,6 +102,24 @@ static int set_string(char **field, const char *value)
 	free(*field);
 	*field = copy;
 	return 0;
+}
+
+/* The number of the word in "word word ..."; -EINVAL. */
+static int choose(const char *choices, const char *value, unsigned int *ret)
+{
+	size_t n = strlen(value);
+
+	for (unsigned int i = 0; *choices; i++) {
+		size_t len = strcspn(choices, " ");
+
+		if (len == n && memcmp(choices, value, n) == 0 && !streq(value, "-")) {
+			*ret = i;
+			return 0;
+		}
+		choices += len;
+		choices += strspn(choices, " ");
+	}
+	return -EINVAL;
 }
 
 /* -EINVAL: not such a value. -E2BIG: too long, too many. */
@@ -131,11 +154,8 @@ static int set_key(const struct key *k, const char *value, bool first, struct dr
 		if (hex_decode(hex, digest, sizeof(digest)) < 0)
 			return -EINVAL;
 		return set_string(field, hex);
-	case KEY_TRUST:
-		if (!streq(value, "usr"))
-			return -EINVAL;
-		*(bool *)field = true;
-		return 0;
+	case KEY_CHOICE:
+		return choose(k->choices, value, field);
 	case KEY_DURATION:
 		r = config_parse_duration(value, field);
 		return r == 0 && *(uint64_t *)field == 0 ? -EINVAL : r;
@@ -271,6 +291,7 @@ static void driver_free(struct driver *d)
 	strv_free(&d->match);
 	strv_free(&d->load);
 	strv_free(&d->options);
+	strv_free(&d->evict);
 	strv_free(&d->from);
 	*d = (struct driver){ 0 };
 }
@@ -295,12 +316,14 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 			{ from->version, &ret->version }, { from->flavor, &ret->flavor } };
 
 	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
-				.trust_usr = from->trust_usr };
+				.trust_usr = from->trust_usr, .trial = from->trial, .required = from->required,
+				.on_failure = from->on_failure };
 	for (size_t n = 0; n < ARRAY_SIZE(strings); n++)
 		if (strings[n].from && set_string(strings[n].to, strings[n].from) < 0)
 			return -ENOMEM;
 	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0 ||
-	    strv_copy(&ret->match, &from->match) < 0 || strv_copy(&ret->load, &from->load) < 0)
+	    strv_copy(&ret->match, &from->match) < 0 || strv_copy(&ret->load, &from->load) < 0 ||
+	    strv_copy(&ret->evict, &from->evict) < 0)
 		return -ENOMEM;
 	return 0;
 }

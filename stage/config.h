@@ -12,6 +12,12 @@
 
 #include "cmdline.h"
 
+/* Trial=: what happens when an attempt to load cannot be recorded; see trial.h. */
+enum trial_mode { TRIAL_AUTO, TRIAL_REQUIRED, TRIAL_NONE };
+
+/* OnFailure=: what a driver with Required=yes asks systemd for when it is not loaded. */
+enum on_failure { FAIL_EMERGENCY, FAIL_REBOOT, FAIL_POWEROFF };
+
 struct driver {
 	char *name;        /* file name without .conf: what bundles are called */
 	char *path;        /* /etc/modulus/NAME.conf, for messages */
@@ -20,14 +26,18 @@ struct driver {
 	struct strv match; /* globs on modalias; at least one */
 	struct strv load;  /* module names; empty: the manifest's */
 	struct strv options; /* "MODULE KEY=VALUE ..."; after the manifest's */
+	struct strv evict; /* rivals: modules that must not hold the device */
 	struct strv from;  /* source specifications in order */
 	char *ca;          /* file with CA certificates below the root, or NULL */
 	char *proxy;       /* URL, or NULL: what the environment says */
 	char *credentials; /* docker's auth.json below the root, or NULL */
-	bool trust_usr;    /* keys from /usr and the initramfs only */
+	unsigned int trust_usr; /* 1: keys from /usr and the initramfs only */
 	uint64_t min_serial;
 	char *digest;      /* 64 hex digits, NULL when not pinned */
 	uint64_t budget_us;
+	unsigned int trial;      /* enum trial_mode */
+	unsigned int required;   /* 1: on_failure is carried out when it is not loaded */
+	unsigned int on_failure; /* enum on_failure */
 	bool masked;       /* an empty file: config_read() drops it */
 	struct err error;  /* code != 0: this driver cannot be used, and why */
 };

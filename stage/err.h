@@ -47,6 +47,8 @@ enum exit_code {
 	X(INIT_FAILED, "init-failed", EXIT_KERNEL,                                                            \
 	  "the kernel refused a module or its init failed; its own words are in kernel_log")                  \
 	X(INIT_HUNG, "init-hung", EXIT_KERNEL, "a module's init did not return in time; it may need a reboot") \
+	X(BLOCKED, "blocked", EXIT_KERNEL,                                                                    \
+	  "the bundle took the machine down three times; publish another, or clear it with modulus cache unblock") \
 	X(NO_SPACE, "no-space", EXIT_RESOURCES, "not enough memory or disk")                                  \
 	X(OVER_BUDGET, "over-budget", EXIT_RESOURCES, "Budget= was used up before the driver was live")       \
 	X(CACHE_UNREACHABLE, "cache-unreachable", EXIT_RESOURCES,                                             \

@@ -77,6 +77,7 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 		r = kernel_running(h, &report.kernel, err);
 	if (r == 0 && boot_plan(h, &config, &devices, false) < 0)
 		r = err_sys(err, -ENOMEM, "devices");
+	b.until_us = boot_until(&config);
 	json_array_foreach(drivers, i, entry) {
 		const struct driver *d = find_driver(&config, json_string_value(json_object_get(entry, "name")));
 		struct driver_report *rep;
@@ -99,6 +100,32 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	return r;
 }
 
+/* Whatever was tried did not bring the machine down: it got here. */
+static void end_trials(const struct host *h, const json_t *status)
+{
+	const json_t *driver;
+	struct err err;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "drivers"), i, driver) {
+		const struct trial t = status_trial(status, driver);
+
+		if (*t.digest && trial_end(h, &t, &err) < 0)
+			log_warning("%s: this attempt could not be closed, it will count as a miss: %s", t.name, err.text);
+	}
+}
+
+int finish_shutdown_run(const struct host *h)
+{
+	json_t *status = NULL;
+	int r = status_read(h, &status);
+
+	if (r == 0)
+		end_trials(h, status);
+	json_decref(status);
+	return r == 0 || r == -ENOENT ? EXIT_DONE : EXIT_SYSTEM;
+}
+
 int finish_run(const struct host *h)
 {
 	json_t *status = NULL;
@@ -106,8 +133,15 @@ int finish_run(const struct host *h)
 	int r;
 
 	r = status_read(h, &status);
-	if (r == -ENOENT)
-		return boot_run(h);
+	if (r == -ENOENT) {
+		int code = boot_run(h);
+
+		r = status_read(h, &status);
+		if (r == 0)
+			end_trials(h, status);
+		json_decref(status);
+		return code;
+	}
 	if (r < 0) {
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 		return EXIT_SYSTEM;
@@ -115,6 +149,7 @@ int finish_run(const struct host *h)
 	r = load_late(h, status, &err);
 	if (r < 0)
 		log_warning("%s", err.text);
+	end_trials(h, status);
 	relabel(h, status);
 	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
 	r = status_write(h, status);

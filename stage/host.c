@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * host.c - the two roots and the kernel seam. The only file that calls finit_module and mknod, or
- * lets libkmod insert anything.
+ * host.c - the two roots and the kernel seam. The only file that calls finit_module and mknod, lets
+ * libkmod insert anything, or asks systemd for a target.
  */
 #include "host.h"
 
@@ -10,6 +10,9 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+
+#include "child.h"
+#include "limit.h"
 
 static int kernel_finit_module(int fd, const char *params)
 {
@@ -27,10 +30,21 @@ static int kernel_mknod_char(int dirfd, const char *path, mode_t mode, dev_t dev
 	return mknodat(dirfd, path, S_IFCHR | mode, dev) < 0 ? -errno : 0;
 }
 
+static int kernel_start_target(const char *target, const char *job_mode)
+{
+	_cleanup_free_ char *mode = str_printf("--job-mode=%s", job_mode);
+
+	if (!mode)
+		return -ENOMEM;
+	return child_program((const char *const[]){ "systemctl", "--no-block", mode, "start", target, NULL },
+			     now_us() + LIMIT_SYSTEMCTL_US);
+}
+
 const struct sysops sysops_kernel = {
 	.finit_module = kernel_finit_module,
 	.probe_insert = kernel_probe_insert,
 	.mknod_char = kernel_mknod_char,
+	.start_target = kernel_start_target,
 };
 
 static int refuse_finit_module(int fd, const char *params)
@@ -55,10 +69,18 @@ static int refuse_mknod_char(int dirfd, const char *path, mode_t mode, dev_t dev
 	return -EPERM;
 }
 
+static int refuse_start_target(const char *target, const char *job_mode)
+{
+	(void)target;
+	(void)job_mode;
+	return -EPERM;
+}
+
 const struct sysops sysops_refuse = {
 	.finit_module = refuse_finit_module,
 	.probe_insert = refuse_probe_insert,
 	.mknod_char = refuse_mknod_char,
+	.start_target = refuse_start_target,
 };
 
 static int open_root(const char *path, int *ret)

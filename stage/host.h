@@ -20,6 +20,8 @@ struct sysops {
 	int (*probe_insert)(struct kmod_module *mod);
 	/* mknodat(2) of a character device. 0 or -errno. */
 	int (*mknod_char)(int dirfd, const char *path, mode_t mode, dev_t dev);
+	/* Asks systemd for a target and does not wait for it; job_mode as in systemctl(1). 0 or -errno. */
+	int (*start_target)(const char *target, const char *job_mode);
 };
 
 /* The real ones. */

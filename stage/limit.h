@@ -88,6 +88,12 @@
 #define DEFAULT_BUDGET_US (60ull * 1000000)
 /* How long boot waits for udev to have handled the devices that are there. */
 #define LIMIT_SETTLE_US (10ull * 1000000)
+/* Attempts in which the machine went down before a bundle is blocked; boot counting's usual three. */
+#define LIMIT_TRIAL_MISSES 3u
+/* Everything that boot does, unless one driver's Budget= alone is longer. */
+#define LIMIT_RUN_US (300ull * 1000000)
+/* systemctl --no-block returns once the job is queued. */
+#define LIMIT_SYSTEMCTL_US (5ull * 1000000)
 /* Kernel messages kept for the report of a failed insert. */
 #define LIMIT_KERNEL_LOG_LINES 20u
 

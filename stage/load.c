@@ -219,6 +219,7 @@ static int insert(struct loader *l, const char *name, int (*fn)(void *), struct 
 	call->ops = l->req->host->ops;
 	r = child_call(fn, call, insert_deadline(l));
 	*ret_us = now_us() - began;
+	l->report->crashed = l->report->crashed || r == -E_INIT_HUNG || r == -E_INIT_FAILED;
 	/* EEXIST: somebody was faster, or the init function itself said so; sysfs knows */
 	if (r == -EEXIST && load_is_live(l->req->host, name))
 		return 0;

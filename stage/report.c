@@ -91,6 +91,11 @@ size_t report_inserted(const struct driver_report *d, enum module_origin from)
 	return n;
 }
 
+struct trial report_trial(const struct driver_report *d, const struct kernel *k)
+{
+	return (struct trial){ .name = d->name, .digest = d->digest, .release = k->release, .build_id = k->build_id };
+}
+
 void report_phase(struct driver_report *d, const char *name, uint64_t us)
 {
 	for (size_t i = 0; i < d->n_phases; i++) {
@@ -243,6 +248,21 @@ int status_read(const struct host *h, json_t **ret)
 	}
 	*ret = o;
 	return 0;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+struct trial status_trial(const json_t *status, const json_t *driver)
+{
+	const json_t *kernel = json_object_get(status, "kernel");
+
+	return (struct trial){ .name = text_of(driver, "name"), .digest = text_of(driver, "digest"),
+			       .release = text_of(kernel, "release"), .build_id = text_of(kernel, "build_id") };
 }
 
 int status_write(const struct host *h, const json_t *status)

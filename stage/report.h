@@ -10,6 +10,7 @@
 
 #include "kernel.h"
 #include "source.h"
+#include "trial.h"
 
 #define STATUS_DIR "/run/modulus"
 #define STATUS_NAME "status.json"
@@ -41,6 +42,7 @@ struct driver_report {
 	struct rejections rejected;
 	struct phase phases[REPORT_PHASES];
 	size_t n_phases;
+	bool crashed; /* an init hung, or took its process down: a miss at once, see trial.h */
 	uint64_t us; /* everything about this driver */
 };
 
@@ -65,6 +67,10 @@ void report_clear_bundle(struct driver_report *d);
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
 /* How many modules came from there. */
 size_t report_inserted(const struct driver_report *d, enum module_origin from);
+/* The attempt that this report is of; strings of the report's. */
+struct trial report_trial(const struct driver_report *d, const struct kernel *k);
+/* The same of a driver in status.json; digest "" when no bundle was used. */
+struct trial status_trial(const json_t *status, const json_t *driver);
 /* Adds to the phase of that name. */
 void report_phase(struct driver_report *d, const char *name, uint64_t us);
 

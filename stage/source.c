@@ -39,7 +39,8 @@ void rejections_free(struct rejections *r)
 static unsigned int telling(int code)
 {
 	static const int order[] = { -E_WRONG_KERNEL, -E_STALE,	   -E_NETWORK,	 -E_CORRUPT,
-				     -E_UNTRUSTED,    -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS };
+				     -E_UNTRUSTED,    -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS,
+				     -E_BLOCKED };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
 		if (order[i] == code)

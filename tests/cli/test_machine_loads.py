@@ -54,7 +54,7 @@ def test_the_report_has_it_all(live):
         "key_id": TEST_KEY.public.name, "devices": ["0000:00:02.0"], "nodes": [f"/dev/{node}" for node in NODES], "rejected": [],
         "warnings": [], "kernel_log": []}
     assert [(module["name"], module["from"]) for module in driver["modules"]] == [("alpha", "live"), ("beta", "live")]
-    assert [phase["name"] for phase in driver["phases"]] == ["source", "stream", "load", "cache", "nodes"]
+    assert [phase["name"] for phase in driver["phases"]] == ["source", "stream", "trial", "load", "cache", "nodes"]
     assert all(type(phase["us"]) is int and phase["us"] >= 0 for phase in driver["phases"])
     assert driver["cached"] == f"/var/lib/modulus/bundles/{RELEASE}/gpu-modules-{digest_of(data)}.tar.zst"
 
@@ -92,9 +92,21 @@ def test_the_bundle_is_kept_byte_for_byte_and_the_next_boot_takes_it(live):
     assert second.driver["origin"] == f"cache:/var/lib/modulus/bundles/{live.cached[0]}"
 
 
-def test_a_hit_in_the_cache_writes_nothing_outside_run(live):
+def test_a_hit_in_the_cache_writes_the_record_of_the_attempt_alone(live):
     data = recipe().build()
     live.cache(data, digest_of(data))
+    before = live.snapshot()
+    assert live.boot().driver["source"] == "cache"
+    (record,) = (live.root / f"var/lib/modulus/trials/{RELEASE}").iterdir()
+    assert record.name == f"{digest_of(data)}-{BUILD_ID}.json"
+    shutil.rmtree(live.root / "var/lib/modulus/trials")
+    assert live.snapshot() == before
+
+
+def test_without_trials_a_hit_in_the_cache_writes_nothing_outside_run(live):
+    data = recipe().build()
+    live.cache(data, digest_of(data))
+    live.driver(Policy="Trial=none")
     before = live.snapshot()
     assert live.boot().driver["source"] == "cache"
     assert live.snapshot() == before
@@ -158,8 +170,8 @@ def test_a_cache_that_cannot_be_written_is_a_warning(live):
     live.usr(recipe().build())
     done = live.boot()
     assert done.code == DONE and done.driver["reason"] == "loaded"
-    assert len(done.driver["warnings"]) == 1 and done.driver["warnings"][0].startswith("not cached: ")
-    assert len(done.lines) == 2 and "not cached" in done.lines[1]
+    assert [warning.split(":")[0] for warning in done.driver["warnings"]] == ["not cached", "attempt not recorded"]
+    assert len(done.lines) == 3 and "not cached" in done.lines[1] and "not recorded" in done.lines[2]
 
 
 def test_the_cache_is_not_written_through_a_link_out_of_the_root(live, tmp_path):

@@ -339,11 +339,18 @@ static int fake_mknod(int dirfd, const char *path, mode_t mode, dev_t dev)
 	return 0;
 }
 
+static int fake_start_target(const char *target, const char *job_mode)
+{
+	log_call("start %s %s\n", target, job_mode);
+	return 0;
+}
+
 void fake_kernel(struct place *p)
 {
 	static const struct sysops ops = { .finit_module = fake_finit,
 					   .probe_insert = fake_probe,
-					   .mknod_char = fake_mknod };
+					   .mknod_char = fake_mknod,
+					   .start_target = fake_start_target };
 
 	if (!state)
 		state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

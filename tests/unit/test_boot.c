@@ -11,6 +11,7 @@
 #define CONF "[Driver]\nVersion=1.0\nMatch=pci:v00001AF4d00001050*\n"
 #define USR "root/usr/lib/modulus/bundles/" RELEASE "/"
 #define STATUS "live/run/modulus/status.json"
+#define TRIALS "root" TRIAL_DIR "/" RELEASE
 
 /* --- a machine --- */
 
@@ -42,6 +43,7 @@ static void make_machine(struct place *p)
 	put_dir(p, "live/dev");
 	put_dir(p, "live/sys/bus/pci/devices");
 	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF);
+	put_text(p, "root/etc/systemd/system/multi-user.target.wants/modulus-finish.service", "[Service]\n");
 	put_key(p, 0);
 	put_module_tree(p, tree);
 	fake_kernel(p);
@@ -518,6 +520,221 @@ static void test_there_is_nothing_to_bless_where_nothing_ran(void **state)
 	assert_int_equal(bless_run(&p->host), EXIT_SYSTEM);
 }
 
+/* --- attempts --- */
+
+/* The machine starts again: another boot id, nothing in /run, no module of ours live. */
+static void start_again(const struct place *p, const char *boot_id)
+{
+	put_text(p, "live/proc/sys/kernel/random/boot_id", boot_id);
+	(void)unlinkat(p->fd, STATUS, 0);
+	put_text(p, "live/sys/module/gpu/initstate", "going\n");
+}
+
+/* boot, and nothing after it: the machine went down. The exit code. */
+static int boot_and_crash(const struct place *p, const char *boot_id)
+{
+	start_again(p, boot_id);
+	return boot_run(&p->host);
+}
+
+static void test_after_three_crashes_the_bundle_is_blocked_and_the_next_best_is_used(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "new.tar.zst", 9);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(boot_and_crash(p, i == 0 ? "a\n" : i == 1 ? "b\n" : "c\n"), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "d\n"), EXIT_KERNEL);
+	assert_reason(p, "blocked", "went down with this kernel 3 times");
+	/* an older one is better than none */
+	put_bundle(p, USR "old.tar.zst", 8);
+	assert_int_equal(boot_and_crash(p, "e\n"), EXIT_DONE);
+	status = status_of(p);
+	assert_int_equal(json_integer_value(json_object_get(driver_of(status), "serial")), 8);
+	assert_string_equal(text_of(json_array_get(json_object_get(driver_of(status), "rejected"), 0), "reason"), "blocked");
+	json_decref(status);
+}
+
+static void test_healthy_power_cycles_block_nothing(void **state)
+{
+	struct place *p = *state;
+	char id[8];
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	for (unsigned int i = 0; i < 8; i++) {
+		snprintf(id, sizeof(id), "%u\n", i);
+		assert_int_equal(boot_and_crash(p, id), EXIT_DONE);
+		/* the odd ones are shut down before finish could run, in good order */
+		assert_int_equal(i % 2 ? finish_shutdown_run(&p->host) : finish_run(&p->host), EXIT_DONE);
+	}
+}
+
+static void test_a_blessed_boot_forgets_the_misses(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	assert_int_equal(boot_and_crash(p, "a\n"), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "b\n"), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "c\n"), EXIT_DONE);
+	assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	assert_int_equal(bless_run(&p->host), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "d\n"), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "e\n"), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "f\n"), EXIT_DONE);
+	assert_int_equal(boot_and_crash(p, "g\n"), EXIT_KERNEL);
+}
+
+static void test_an_init_that_kills_its_process_is_a_miss_although_the_boot_goes_on(void **state)
+{
+	struct place *p = *state;
+	char id[8];
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	fake_kernel_answers("gpu", FAKE_DIE, 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		snprintf(id, sizeof(id), "%u\n", i);
+		assert_int_equal(boot_and_crash(p, id), EXIT_KERNEL);
+		assert_reason(p, i < 3 ? "init-failed" : "blocked", "");
+		assert_int_equal(finish_run(&p->host), EXIT_DONE);
+		assert_int_equal(bless_run(&p->host), EXIT_DONE); /* which blesses what was loaded only */
+	}
+}
+
+static void test_a_refusal_by_the_kernel_is_no_miss(void **state)
+{
+	struct place *p = *state;
+	char id[8];
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle_of(p, USR "a.tar.zst", 9, "ill_signed");
+	put_bundle_of(p, USR "b.tar.zst", 8, "gpu");
+	fake_kernel_answers("ill_signed", FAKE_RETURN, -EKEYREJECTED);
+	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	for (unsigned int i = 0; i < 5; i++) {
+		snprintf(id, sizeof(id), "%u\n", i);
+		assert_int_equal(boot_and_crash(p, id), EXIT_KERNEL);
+		assert_reason(p, "init-failed", "gpu found no device");
+		assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	}
+}
+
+static void test_what_trial_says_when_the_attempt_cannot_be_recorded(void **state)
+{
+	static const struct {
+		const char *what, *conf, *warning;
+		int code;
+	} cases[] = {
+		{ "auto", CONF, "attempt not recorded: cache-unreachable", EXIT_DONE },
+		{ "required", CONF "[Policy]\nTrial=required\n", NULL, EXIT_KERNEL },
+		{ "none", CONF "[Policy]\nTrial=none\n", NULL, EXIT_DONE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct place *p;
+		json_t *status;
+		const char *warning;
+
+		place_setup((void **)&p);
+		make_machine(p);
+		put_gpu(p);
+		put_bundle(p, USR "x.tar.zst", 9);
+		put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", cases[i].conf);
+		assert_int_equal(unlinkat(p->fd, "root/etc/systemd/system/multi-user.target.wants/modulus-finish.service",
+					  0),
+				 0);
+		assert_case(cases[i].what, boot_run(&p->host) == cases[i].code);
+		status = status_of(p);
+		warning = json_string_value(json_array_get(json_object_get(driver_of(status), "warnings"), 0));
+		assert_case(cases[i].what, !warning == !cases[i].warning);
+		if (warning)
+			assert_contains(warning, cases[i].warning);
+		if (cases[i].code)
+			assert_reason(p, "blocked", "Trial=required");
+		json_decref(status);
+		assert_case(cases[i].what, !is_there(p, TRIALS));
+		place_teardown((void **)&p);
+	}
+}
+
+static void test_trial_none_neither_records_nor_blocks(void **state)
+{
+	struct place *p = *state;
+	char id[8];
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 9);
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF "[Policy]\nTrial=none\n");
+	for (unsigned int i = 0; i < 5; i++) {
+		snprintf(id, sizeof(id), "%u\n", i);
+		assert_int_equal(boot_and_crash(p, id), EXIT_DONE);
+	}
+	assert_false(is_there(p, TRIALS));
+}
+
+/* --- Required= --- */
+
+static void test_what_required_asks_for_when_the_driver_is_not_there(void **state)
+{
+	static const struct {
+		const char *conf, *log;
+	} cases[] = {
+		{ CONF, "" },
+		{ CONF "[Policy]\nOnFailure=reboot\n", "" },
+		{ CONF "[Policy]\nRequired=no\nOnFailure=reboot\n", "" },
+		{ CONF "[Policy]\nRequired=yes\n", "start emergency.target isolate\n" },
+		{ CONF "[Policy]\nRequired=yes\nOnFailure=reboot\n", "start reboot.target replace-irreversibly\n" },
+		{ CONF "[Policy]\nRequired=yes\nOnFailure=poweroff\n", "start poweroff.target replace-irreversibly\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct place *p;
+
+		place_setup((void **)&p);
+		make_machine(p);
+		put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", cases[i].conf);
+		/* without the device it is not missed */
+		assert_case(cases[i].conf, boot_run(&p->host) == EXIT_DONE);
+		assert_case(cases[i].conf, streq(fake_kernel_log(), ""));
+		put_gpu(p);
+		assert_case(cases[i].conf, boot_run(&p->host) == EXIT_NO_BUNDLE);
+		assert_case(cases[i].conf, streq(fake_kernel_log(), cases[i].log));
+		assert_reason(p, "no-bundle", "");
+		/* nor when it was switched off */
+		put_text(p, "live/proc/cmdline", "modulus=off\n");
+		assert_case(cases[i].conf, boot_run(&p->host) == EXIT_DONE);
+		assert_case(cases[i].conf, streq(fake_kernel_log(), cases[i].log));
+		place_teardown((void **)&p);
+	}
+}
+
+static void test_a_required_driver_that_is_there_asks_for_nothing(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF "[Policy]\nRequired=yes\n");
+	/* another that is not required fails */
+	put_text(p, "root/etc/modulus/other.conf", CONF);
+	assert_int_equal(boot_run(&p->host), EXIT_NO_BUNDLE);
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \nmknod dev/dri/card0 226:0 0600\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +760,15 @@ int main(void)
 		at_place(test_what_was_blessed_is_not_undercut_by_an_older_bundle),
 		at_place(test_only_what_was_loaded_is_blessed),
 		at_place(test_there_is_nothing_to_bless_where_nothing_ran),
+		cmocka_unit_test(test_what_required_asks_for_when_the_driver_is_not_there),
+		at_place(test_a_required_driver_that_is_there_asks_for_nothing),
+		at_place(test_after_three_crashes_the_bundle_is_blocked_and_the_next_best_is_used),
+		at_place(test_healthy_power_cycles_block_nothing),
+		at_place(test_a_blessed_boot_forgets_the_misses),
+		at_place(test_an_init_that_kills_its_process_is_a_miss_although_the_boot_goes_on),
+		at_place(test_a_refusal_by_the_kernel_is_no_miss),
+		cmocka_unit_test(test_what_trial_says_when_the_attempt_cannot_be_recorded),
+		at_place(test_trial_none_neither_records_nor_blocks),
 	};
 
 	return cmocka_run_group_tests_name("boot", tests, NULL, NULL);

@@ -22,6 +22,7 @@ static void parsed_done(struct parsed *p)
 	strv_free(&p->d.match);
 	strv_free(&p->d.load);
 	strv_free(&p->d.options);
+	strv_free(&p->d.evict);
 	strv_free(&p->d.from);
 	strv_free(&p->warnings);
 }
@@ -50,6 +51,7 @@ static void test_every_key_is_understood(void **state)
 						 "Load=nvidia nvidia-uvm nvidia-drm\n"
 						 "Options=nvidia NVreg_EnableGpuFirmware=1 NVreg_X=2\n"
 						 "Options=nvidia-drm modeset=1\n"
+						 "Evict=nouveau nova_core\n"
 						 "[Source]\n"
 						 "From=cache:\n"
 						 "From=usr: x:\n"
@@ -58,7 +60,10 @@ static void test_every_key_is_understood(void **state)
 						 "Digest=sha256:" SHA256_TEXT "\n"
 						 "TrustOnly=usr\n"
 						 "[Policy]\n"
-						 "Budget=90s\n");
+						 "Budget=90s\n"
+						 "Trial=required\n"
+						 "Required=yes\n"
+						 "OnFailure=poweroff\n");
 
 	(void)state;
 	assert_int_equal(p.code, 0);
@@ -76,6 +81,11 @@ static void test_every_key_is_understood(void **state)
 	assert_string_equal(p.d.digest, SHA256_TEXT);
 	assert_true(p.d.trust_usr);
 	assert_int_equal(p.d.budget_us, 90000000);
+	assert_int_equal(p.d.evict.n, 2);
+	assert_string_equal(p.d.evict.v[1], "nova_core");
+	assert_int_equal(p.d.trial, TRIAL_REQUIRED);
+	assert_int_equal(p.d.required, 1);
+	assert_int_equal(p.d.on_failure, FAIL_POWEROFF);
 }
 
 static void test_a_list_goes_on_with_the_key_repeated_or_on_an_indented_line(void **state)
@@ -149,6 +159,12 @@ static void test_values_that_cannot_be_used_are_named_with_file_line_and_key(voi
 		{ MINIMAL "[Trust]\nDigest=" SHA256_TEXT "0\n", "gpu.conf:5: Digest=" },
 		{ MINIMAL "[Trust]\nTrustOnly=no\n", "gpu.conf:5: TrustOnly=" },
 		{ MINIMAL "[Trust]\nTrustOnly=\n", "gpu.conf:5: TrustOnly=" },
+		{ MINIMAL "[Trust]\nTrustOnly=-\n", "gpu.conf:5: TrustOnly=" },
+		{ MINIMAL "[Policy]\nTrial=maybe\n", "gpu.conf:5: Trial=: not a usable value" },
+		{ MINIMAL "[Policy]\nTrial=auto required\n", "gpu.conf:5: Trial=: not a usable value" },
+		{ MINIMAL "[Policy]\nRequired=true\n", "gpu.conf:5: Required=: not a usable value" },
+		{ MINIMAL "[Policy]\nOnFailure=\n", "gpu.conf:5: OnFailure=: not a usable value" },
+		{ MINIMAL "[Policy]\nOnFailure=reboo\n", "gpu.conf:5: OnFailure=: not a usable value" },
 		{ MINIMAL "[Policy]\nBudget=soon\n", "gpu.conf:5: Budget=: not a usable value" },
 		{ MINIMAL "[Policy]\nBudget=0\n", "gpu.conf:5: Budget=: not a usable value" },
 		{ MINIMAL "[Policy]\nBudget=25h\n", "gpu.conf:5: Budget=: not a usable value" },

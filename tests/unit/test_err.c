@@ -20,6 +20,7 @@ static const struct {
 	{ -E_UNSIGNED, "unsigned-module", 5 },
 	{ -E_INIT_FAILED, "init-failed", 5 },
 	{ -E_INIT_HUNG, "init-hung", 5 },
+	{ -E_BLOCKED, "blocked", 5 },
 	{ -E_NO_SPACE, "no-space", 6 },
 	{ -E_OVER_BUDGET, "over-budget", 6 },
 	{ -E_CACHE_UNREACHABLE, "cache-unreachable", 6 },

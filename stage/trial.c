@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * trial.c - the record of one bundle on one kernel build: {"name", "open": boot id or null,
+ * "misses", "blessed"}. Written before the first insert (begin), after it did harm (miss), in the
+ * real root (end), after boot-complete.target (bless). Power loss while it is written: the old
+ * record or the new one; a cut between begin and end is a miss, which is why one miss blocks
+ * nothing.
+ */
+#include "trial.h"
+
+#include <fcntl.h>
+#include <mntent.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "limit.h"
+#include "state.h"
+
+/* Where our unit of the real root is enabled: by Ignition or the operator, or by an OS image. */
+static const char *const finish_units[] = {
+	"/etc/systemd/system/multi-user.target.wants/modulus-finish.service",
+	"/usr/lib/systemd/system/multi-user.target.wants/modulus-finish.service",
+};
+
+struct record {
+	char open[64]; /* boot id of an attempt that is not over; "": none */
+	unsigned int misses;
+	bool blessed;
+};
+
+static char *dir_of(const struct trial *t)
+{
+	return str_printf("%s/%s", TRIAL_DIR, t->release);
+}
+
+static char *name_of(const struct trial *t)
+{
+	return str_printf("%s-%s.json", t->digest, *t->build_id ? t->build_id : "unknown");
+}
+
+static int boot_id(const struct host *h, char *ret, size_t size)
+{
+	return read_line_at(h->live_fd, "proc/sys/kernel/random/boot_id", ret, size);
+}
+
+/* 0 also for a record that is not one of ours: it counts as none, as a torn cache file does. -ENOENT: none. */
+static int read_record(const struct host *h, const struct trial *t, struct record *ret)
+{
+	_cleanup_free_ char *dir = dir_of(t), *name = name_of(t);
+	const char *open;
+	json_int_t misses;
+	json_t *o;
+	int r;
+
+	*ret = (struct record){ 0 };
+	if (!dir || !name)
+		return -ENOMEM;
+	r = state_read(h, dir, name, &o);
+	if (r < 0)
+		return r == -EBADMSG || r == -EFBIG ? 0 : r;
+	open = json_string_value(json_object_get(o, "open"));
+	misses = json_integer_value(json_object_get(o, "misses"));
+	snprintf(ret->open, sizeof(ret->open), "%s", open ? open : "");
+	ret->misses = misses < 0 ? 0 : (unsigned int)MIN(misses, (json_int_t)LIMIT_TRIAL_MISSES);
+	ret->blessed = json_is_true(json_object_get(o, "blessed"));
+	json_decref(o);
+	return 0;
+}
+
+static int write_record(const struct host *h, const struct trial *t, const struct record *rec, struct err *err)
+{
+	_cleanup_free_ char *dir = dir_of(t), *name = name_of(t);
+	json_t *o;
+	int r;
+
+	if (!dir || !name)
+		return err_sys(err, -ENOMEM, "trial");
+	o = json_pack("{s:s, s:o, s:i, s:b}", "name", t->name, "open",
+		      *rec->open ? json_string(rec->open) : json_null(), "misses", (int)rec->misses, "blessed",
+		      (int)rec->blessed);
+	r = o ? state_write(h, dir, name, o, err) : err_sys(err, -ENOMEM, "trial");
+	json_decref(o);
+	return r;
+}
+
+/* An attempt that another boot left open is a miss, and ends what was blessed. */
+static void settle(struct record *rec, const char *this_boot)
+{
+	if (!*rec->open || streq(rec->open, this_boot))
+		return;
+	rec->open[0] = '\0';
+	rec->misses = MIN(rec->misses + 1, LIMIT_TRIAL_MISSES);
+	rec->blessed = false;
+}
+
+unsigned int trial_misses(const struct host *h, const struct trial *t)
+{
+	struct record rec;
+	char id[64];
+
+	if (read_record(h, t, &rec) < 0 || boot_id(h, id, sizeof(id)) < 0)
+		return 0;
+	settle(&rec, id);
+	return rec.misses;
+}
+
+int trial_check(const struct host *h, const struct trial *t, struct err *err)
+{
+	unsigned int misses = trial_misses(h, t);
+
+	if (misses < LIMIT_TRIAL_MISSES)
+		return 0;
+	return err_set(err, -E_BLOCKED, "went down with this kernel %u times, see modulus cache", misses);
+}
+
+/* A root that stays read-only after switch-root lets `finish` close nothing. */
+static bool stays_readonly(const struct host *h)
+{
+	_cleanup_file_ FILE *fstab = NULL;
+	struct statvfs v;
+	char buf[4096];
+	struct mntent m;
+	int fd;
+
+	if (fstatvfs(h->root_fd, &v) < 0 || !(v.f_flag & ST_RDONLY))
+		return false;
+	fd = host_root_open(h, "/etc/fstab", O_RDONLY | O_NONBLOCK);
+	fstab = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!fstab) {
+		close_fdp(&fd);
+		return true;
+	}
+	while (getmntent_r(fstab, &m, buf, sizeof(buf)))
+		if (streq(m.mnt_dir, "/"))
+			return hasmntopt(&m, MNTOPT_RO) != NULL;
+	return true;
+}
+
+static bool finish_is_enabled(const struct host *h)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(finish_units); i++) {
+		_cleanup_close_ int fd = host_root_open(h, finish_units[i], O_PATH);
+
+		if (fd >= 0)
+			return true;
+	}
+	return false;
+}
+
+int trial_begin(const struct host *h, const struct trial *t, struct err *err)
+{
+	struct record rec;
+	char id[64];
+	int r = boot_id(h, id, sizeof(id));
+
+	if (r < 0)
+		return err_sys(err, r, "boot_id");
+	if (!streq(h->root_path, "/")) { /* in the real root it is `finish` that runs this */
+		if (!finish_is_enabled(h))
+			return err_set(err, -E_CACHE_UNREACHABLE,
+				       "modulus-finish.service is not enabled, and nothing else ends an attempt");
+		if (stays_readonly(h))
+			return err_set(err, -E_CACHE_UNREACHABLE, "the root stays read-only");
+	}
+	r = read_record(h, t, &rec);
+	if (r < 0 && r != -ENOENT)
+		return err_sys(err, r, "%s", TRIAL_DIR);
+	settle(&rec, id);
+	snprintf(rec.open, sizeof(rec.open), "%s", id);
+	return write_record(h, t, &rec, err);
+}
+
+int trial_miss(const struct host *h, const struct trial *t, struct err *err)
+{
+	struct record rec;
+	int r = read_record(h, t, &rec);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : err_sys(err, r, "%s", TRIAL_DIR);
+	settle(&rec, ""); /* this boot's too */
+	return write_record(h, t, &rec, err);
+}
+
+static int close_record(const struct host *h, const struct trial *t, bool good, struct err *err)
+{
+	struct record rec;
+	int r = read_record(h, t, &rec);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : err_sys(err, r, "%s", TRIAL_DIR);
+	if (!*rec.open && (!good || (rec.blessed && rec.misses == 0)))
+		return 0; /* that is what it says */
+	rec.open[0] = '\0';
+	if (good) {
+		rec.misses = 0;
+		rec.blessed = true;
+	}
+	return write_record(h, t, &rec, err);
+}
+
+int trial_end(const struct host *h, const struct trial *t, struct err *err)
+{
+	return close_record(h, t, false, err);
+}
+
+int trial_bless(const struct host *h, const struct trial *t, struct err *err)
+{
+	return close_record(h, t, true, err);
+}
