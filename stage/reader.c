@@ -5,17 +5,34 @@
 #include "reader.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 struct fd_reader {
 	struct reader base;
-	int fd;
+	int fd, stop_fd; /* stop_fd < 0: nothing stops it */
 };
+
+/* Waits until there is something to read: 0, or -EINTR when that is the reason to stop. */
+static int wait_for_bytes(const struct fd_reader *f)
+{
+	struct pollfd p[] = { { .fd = f->stop_fd, .events = POLLIN }, { .fd = f->fd, .events = POLLIN } };
+	int r;
+
+	do {
+		r = poll(p, ARRAY_SIZE(p), -1);
+	} while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	return p[0].revents ? -EINTR : 0;
+}
 
 static ssize_t fd_read(struct reader *r, void *buf, size_t len)
 {
 	struct fd_reader *f = (struct fd_reader *)r;
-	ssize_t n;
+	ssize_t n = f->stop_fd < 0 ? 0 : wait_for_bytes(f);
 
+	if (n < 0)
+		return n;
 	do {
 		n = read(f->fd, buf, len);
 	} while (n < 0 && errno == EINTR);
@@ -34,13 +51,18 @@ static const struct reader_ops fd_ops = { .read = fd_read, .close = fd_close };
 
 int reader_new_fd(int fd, struct reader **ret)
 {
+	return reader_new_fd_until(fd, -EBADF, ret);
+}
+
+int reader_new_fd_until(int fd, int stop_fd, struct reader **ret)
+{
 	struct fd_reader *f = malloc(sizeof(*f));
 
 	if (!f) {
 		close(fd);
 		return -ENOMEM;
 	}
-	*f = (struct fd_reader){ .base.ops = &fd_ops, .fd = fd };
+	*f = (struct fd_reader){ .base.ops = &fd_ops, .fd = fd, .stop_fd = stop_fd };
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	*ret = &f->base;
 	return 0;

@@ -28,6 +28,8 @@ struct reader {
 
 /* Reads a descriptor from where it stands. Owns fd from here on, also when it fails (-ENOMEM). */
 int reader_new_fd(int fd, struct reader **ret) _must_check_;
+/* The same, but a read is -EINTR as soon as stop_fd, which stays the caller's, has something to read. */
+int reader_new_fd_until(int fd, int stop_fd, struct reader **ret) _must_check_;
 
 void reader_close(struct reader *r);
 static inline void reader_closep(struct reader **r) { reader_close(*r); }

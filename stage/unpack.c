@@ -286,17 +286,40 @@ int unpack_create_file(int dirfd, const char *path, uint32_t mode, struct err *e
 	return r < 0 ? err_sys(err, r, "making %s", path) : r;
 }
 
+/* What is ours: the first so many of the manifest's files and links, and directories in the order of making. */
 struct dir_sink {
 	int dirfd;
-	size_t made; /* files of ours */
+	struct strv dirs;
+	size_t files, links;
 };
+
+/* Notes the directories above path that are not there yet. */
+static int note_missing(struct dir_sink *d, const char *path)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	int r = dir ? 0 : -ENOMEM;
+
+	for (char *slash = dir; r == 0 && (slash = strchr(slash + 1, '/'));) {
+		_cleanup_close_ int fd = -EBADF;
+
+		*slash = '\0';
+		fd = open_resolve(d->dirfd, dir, O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+		if (fd < 0)
+			r = fd == -ENOENT ? strv_add(&d->dirs, dir) : fd;
+		*slash = '/';
+	}
+	return r;
+}
 
 static int dir_begin(void *ctx, const struct manifest_file *f, struct err *err)
 {
 	struct dir_sink *d = ctx;
-	int fd = unpack_create_file(d->dirfd, f->path, f->mode, err);
+	int fd = note_missing(d, f->path);
 
-	d->made += fd >= 0;
+	if (fd < 0)
+		return err_sys(err, fd, "making %s", f->path);
+	fd = unpack_create_file(d->dirfd, f->path, f->mode, err);
+	d->files += fd >= 0;
 	return fd;
 }
 
@@ -310,20 +333,14 @@ static int remove_beneath(int dirfd, const char *path, int flags)
 	return fd < 0 ? fd : unlinkat(fd, slash ? slash + 1 : path, flags);
 }
 
-/* Takes away what we wrote, and directories that are empty then; nothing that was there. */
-static void remove_ours(int dirfd, const struct manifest *m, size_t files, size_t links)
+static void remove_ours(const struct dir_sink *d, const struct manifest *m)
 {
-	for (size_t i = 0; i < files + links; i++) {
-		_cleanup_free_ char *path = strdup(i < files ? m->files[i].path : m->links[i - files].path);
-
-		if (!path || remove_beneath(dirfd, path, 0) < 0)
-			continue;
-		for (char *slash; (slash = strrchr(path, '/'));) {
-			*slash = '\0';
-			if (remove_beneath(dirfd, path, AT_REMOVEDIR) < 0)
-				break;
-		}
-	}
+	for (size_t i = 0; i < d->files; i++)
+		(void)remove_beneath(d->dirfd, m->files[i].path, 0);
+	for (size_t i = 0; i < d->links; i++)
+		(void)remove_beneath(d->dirfd, m->links[i].path, 0);
+	for (size_t i = d->dirs.n; i-- > 0;)
+		(void)remove_beneath(d->dirfd, d->dirs.v[i], AT_REMOVEDIR);
 }
 
 static int dir_done(void *ctx, const struct manifest_file *f, int fd, struct err *err)
@@ -342,27 +359,31 @@ static void dir_abandon(void *ctx, int fd)
 	close(fd);
 }
 
+static int make_link(struct dir_sink *d, const struct manifest_link *l, struct err *err)
+{
+	_cleanup_close_ int parent = -EBADF;
+	const char *name;
+	int r = note_missing(d, l->path);
+
+	if (r == 0)
+		r = open_parent(d->dirfd, l->path, &name, &parent);
+	if (r == 0 && symlinkat(l->target, parent, name) < 0)
+		r = -errno;
+	d->links += r == 0;
+	return r < 0 ? err_sys(err, r, "%s", l->path) : 0;
+}
+
 int unpack_to_dir(struct bundle *b, int dirfd, struct err *err)
 {
 	struct dir_sink d = { .dirfd = dirfd };
 	const struct unpack_sink sink = { .ctx = &d, .begin = dir_begin, .done = dir_done, .abandon = dir_abandon };
 	const struct manifest *m = bundle_manifest(b);
 	int r = unpack_bundle(b, &sink, err);
-	size_t i = 0;
 
-	for (; r == 0 && i < m->n_links; i++) {
-		_cleanup_close_ int parent = -EBADF;
-		const char *name;
-
-		r = open_parent(dirfd, m->links[i].path, &name, &parent);
-		if (r == 0 && symlinkat(m->links[i].target, parent, name) < 0)
-			r = -errno;
-		if (r < 0) {
-			(void)err_sys(err, r, "%s", m->links[i].path);
-			break;
-		}
-	}
+	for (size_t i = 0; r == 0 && i < m->n_links; i++)
+		r = make_link(&d, &m->links[i], err);
 	if (r < 0)
-		remove_ours(dirfd, m, d.made, i);
+		remove_ours(&d, m);
+	strv_free(&d.dirs);
 	return r;
 }

@@ -28,6 +28,7 @@ int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *
 /*
  * Unpacks into a directory that the caller made: files and links, parents 0755, every open
  * beneath dirfd and through no link. -errno of the file system (EEXIST: nothing is overwritten).
+ * After a failure everything that it made is gone, directories too, and nothing else.
  */
 int unpack_to_dir(struct bundle *b, int dirfd, struct err *err) _must_check_;
 

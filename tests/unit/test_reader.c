@@ -55,6 +55,28 @@ static void test_short_reads_are_put_together(void **state)
 	assert_int_equal(reader_read_full(r, buf, 7), 3);
 }
 
+static void test_what_stops_a_reader_wins_over_bytes_and_over_waiting(void **state)
+{
+	int stop[2], data[2];
+	struct reader *r;
+	char buf[4] = "";
+
+	(void)state;
+	assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(data, O_CLOEXEC), 0);
+	assert_int_equal(reader_new_fd_until(data[0], stop[0], &r), 0);
+	assert_int_equal(write(data[1], "0123", 4), 4);
+	assert_int_equal(reader_read_full(r, buf, 2), 2);
+	assert_int_equal(write(stop[1], "x", 1), 1);
+	assert_int_equal(reader_read_full(r, buf, 2), -EINTR);
+	assert_int_equal(read(data[0], buf, 2), 2); /* which were there */
+	assert_int_equal(reader_read_full(r, buf, 2), -EINTR);
+	reader_close(r);
+	close(data[1]);
+	close(stop[0]);
+	close(stop[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -62,6 +84,7 @@ int main(void)
 		at_place(test_closing_a_reader_closes_its_descriptor),
 		at_place(test_a_failure_to_read_comes_back_as_it_is),
 		cmocka_unit_test(test_short_reads_are_put_together),
+		cmocka_unit_test(test_what_stops_a_reader_wins_over_bytes_and_over_waiting),
 	};
 
 	return cmocka_run_group_tests_name("reader", tests, NULL, NULL);

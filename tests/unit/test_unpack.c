@@ -4,6 +4,7 @@
  * the tar is not what the manifest says.
  */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "sample.h"
@@ -586,6 +587,66 @@ static void test_planted_links_are_not_followed(void **state)
 	}
 }
 
+/* The last link's place is taken: all files, all directories and the first link were made by then. */
+static void test_after_a_failure_there_is_what_was_there_before(void **state)
+{
+	static const char *const taken[] = { "out/usr/lib/firmware/new/link", "out/usr/lib/firmware/x/run",
+					     "out/usr/lib/firmware/x/link", "out/" KO };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++) {
+		_cleanup_sample_ struct sample s;
+		struct place *p;
+		struct err err;
+
+		place_setup((void **)&p);
+		make_linked(&s);
+		put_dir(p, "out/usr/lib/modules"); /* empty, and not ours */
+		put_text(p, taken[i], "theirs");
+		assert_case(taken[i], unpack_below(p, &s, "out", &err) == -EEXIST);
+		assert_case(taken[i], is_there(p, "out/usr/lib/modules") && is_there(p, taken[i]));
+		assert_case(taken[i], i == 3 || count_entries(p, "out/usr/lib/modules") == 0);
+		assert_case(taken[i], i < 3 || count_entries(p, "out/" SAMPLE_TREE) == 1);
+		assert_case(taken[i], count_entries(p, "out/usr/lib") == (i < 3 ? 2 : 1));
+		assert_case(taken[i], i == 3 || count_entries(p, "out/usr/lib/firmware") == 1);
+		place_teardown((void **)&p);
+	}
+}
+
+/* Descriptors are what can be made scarce here: with one, "usr" is made and cannot be opened. */
+static void test_directories_of_a_file_that_could_not_be_made_go_again(void **state)
+{
+	struct place *p = *state;
+	_cleanup_sample_ struct sample s;
+	struct rlimit old, few;
+	unsigned int failures = 0;
+	int dir, r;
+
+	make_linked(&s);
+	put_dir(p, "out");
+	dir = openat(p->fd, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	few.rlim_cur = (rlim_t)dir + 1;
+	do {
+		_cleanup_bundle_ struct bundle *b = NULL;
+		struct err err;
+
+		assert_int_equal(open_sample(&s.bundle, &b, &err), 0);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		r = unpack_to_dir(b, dir, &err);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (r < 0) {
+			failures++;
+			assert_int_equal(r, -EMFILE);
+			assert_int_equal(count_entries(p, "out"), 0);
+		}
+	} while (few.rlim_cur++ < (rlim_t)dir + 10 && r < 0);
+	assert_int_equal(r, 0);
+	assert_true(failures >= 2);
+	close(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -605,6 +666,8 @@ int main(void)
 		at_place(test_a_file_whose_hash_does_not_hold_ends_the_unpacking),
 		at_place(test_nothing_is_overwritten),
 		cmocka_unit_test(test_planted_links_are_not_followed),
+		cmocka_unit_test(test_after_a_failure_there_is_what_was_there_before),
+		at_place(test_directories_of_a_file_that_could_not_be_made_go_again),
 	};
 
 	return cmocka_run_group_tests_name("unpack", tests, NULL, NULL);
