@@ -4,19 +4,22 @@
  * standard input when it is called "-".
  */
 #include <fcntl.h>
-#include <jansson.h>
+#include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "cmd.h"
+#include "host.h"
 #include "log.h"
-#include "limit.h"
 #include "unpack.h"
 
 static const char verify_usage[] =
-	"usage: modulus verify --keys DIR FILE...\n\n"
+	"usage: modulus verify [--keys DIR | --root DIR] FILE...\n\n"
 	"Reads each bundle to its end and checks signature, manifest, every chunk and every file.\n\n"
-	"  --keys DIR  public keys, *.pub in minisign's format\n"
+	"  --keys DIR  public keys, *.pub in minisign's format; without it the keys of this machine,\n"
+	"              in /etc/modulus/keys and /usr/lib/modulus/keys\n"
+	"  --root DIR  where that /etc and /usr are (default /)\n"
 	"  --help      this text\n\n"
 	"FILE may be \"-\". exit: 0 all good, 4 one is not, 1 one could not be read\n";
 
@@ -28,19 +31,26 @@ static const char inspect_usage[] =
 	"FILE may be \"-\".\n";
 
 static const char unpack_usage[] =
-	"usage: modulus unpack --keys DIR FILE TARGET\n\n"
+	"usage: modulus unpack [--keys DIR | --root DIR] FILE TARGET\n\n"
 	"Verifies a bundle and writes its files and links below TARGET, which is made when it is\n"
-	"not there. Nothing is overwritten. Files of a bundle that turns out bad are removed.\n\n"
-	"  --keys DIR  public keys, *.pub in minisign's format\n"
+	"not there. Nothing is overwritten. When it fails or is interrupted, everything that it made\n"
+	"is removed, and nothing else.\n\n"
+	"  --keys DIR  public keys, *.pub in minisign's format; without it the keys of this machine,\n"
+	"              in /etc/modulus/keys and /usr/lib/modulus/keys\n"
+	"  --root DIR  where that /etc and /usr are (default /)\n"
 	"  --help      this text\n\n"
 	"FILE may be \"-\".\n";
 
-static const struct option options[] = {
-	{ "keys", required_argument, NULL, 'k' }, { "json", no_argument, NULL, 'j' }, CMD_COMMON_OPTIONS, { 0 }
-};
+/* --live-root moves /proc, /sys, /dev and /run: for tests, and therefore not in the usage. */
+static const struct option options[] = { { "keys", required_argument, NULL, 'k' },
+					 { "root", required_argument, NULL, 'r' },
+					 { "live-root", required_argument, NULL, 'L' },
+					 { "json", no_argument, NULL, 'j' },
+					 CMD_COMMON_OPTIONS,
+					 { 0 } };
 
 struct bundle_options {
-	const char *keys;
+	const char *keys, *root, *live;
 	bool json;
 };
 
@@ -50,11 +60,17 @@ static int parse(int argc, char **argv, const char *usage, bool wants_keys, stru
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (!wants_keys && strchr("krL", c))
+			return cmd_usage(argv[0], "--keys and --root are for verify and unpack");
 		switch (c) {
 		case 'k':
-			if (!wants_keys)
-				return cmd_usage(argv[0], "--keys is for verify and unpack");
 			ret->keys = optarg;
+			break;
+		case 'r':
+			ret->root = optarg;
+			break;
+		case 'L':
+			ret->live = optarg;
 			break;
 		case 'j':
 			if (wants_keys)
@@ -67,25 +83,26 @@ static int parse(int argc, char **argv, const char *usage, bool wants_keys, stru
 			return cmd_usage(argv[0], NULL);
 		}
 	}
-	if (wants_keys && !ret->keys)
-		return cmd_usage(argv[0], "--keys is missing");
+	if (ret->keys && ret->root)
+		return cmd_usage(argv[0], "--keys and --root: one of them says where the keys are");
 	return -1;
 }
 
-static int open_file(const char *path, struct reader **ret, struct err *err)
+/* stop_fd: what can interrupt the reading, -EBADF: nothing. */
+static int open_file(const char *path, int stop_fd, struct reader **ret, struct err *err)
 {
 	int fd = streq(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC), r;
 
 	if (fd < 0)
 		return err_sys(err, -errno, "%s", path);
-	r = reader_new_fd(fd, ret);
+	r = reader_new_fd_until(fd, stop_fd, ret);
 	return r < 0 ? err_sys(err, r, "%s", path) : 0;
 }
 
-static int open_bundle(const char *path, const struct keyring *ring, struct bundle **ret, struct err *err)
+static int open_bundle(const char *path, int stop_fd, const struct keyring *ring, struct bundle **ret, struct err *err)
 {
 	struct reader *reader;
-	int r = open_file(path, &reader, err);
+	int r = open_file(path, stop_fd, &reader, err);
 
 	if (r < 0)
 		return r;
@@ -93,11 +110,15 @@ static int open_bundle(const char *path, const struct keyring *ring, struct bund
 	return r < 0 ? err_prefix(err, "%s", path) : 0;
 }
 
-static int load_keys(const char *dir, struct keyring *ring)
+/* The keys of one directory, or those with which this machine's own boots verify. */
+static int load_keys(const struct bundle_options *o, struct keyring *ring)
 {
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	struct err err;
-	int r = keyring_load_dir(dir, ring, &err);
+	int r = o->keys ? keyring_load_dir(o->keys, ring, &err) : host_open(o->root, o->live, &h, &err);
 
+	if (r == 0 && !o->keys)
+		r = keyring_load(&h, false, ring, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
 		return r;
@@ -123,7 +144,7 @@ static int verify_one(const char *path, const struct keyring *ring)
 	_cleanup_bundle_ struct bundle *b = NULL;
 	const struct manifest *m;
 	struct err err;
-	int r = open_bundle(path, ring, &b, &err);
+	int r = open_bundle(path, -EBADF, ring, &b, &err);
 
 	if (r < 0)
 		return failed(&err);
@@ -148,7 +169,7 @@ int cmd_verify(int argc, char **argv)
 		return r;
 	if (optind == argc)
 		return cmd_usage(argv[0], "no bundle is named");
-	if (load_keys(o.keys, &ring) < 0)
+	if (load_keys(&o, &ring) < 0)
 		return EXIT_SYSTEM;
 	for (; optind < argc; optind++) {
 		r = verify_one(argv[optind], &ring);
@@ -239,7 +260,7 @@ int cmd_inspect(int argc, char **argv)
 		return r;
 	if (argc - optind != 1)
 		return cmd_usage(argv[0], "takes one bundle");
-	r = open_bundle(argv[optind], NULL, &b, &err);
+	r = open_bundle(argv[optind], -EBADF, NULL, &b, &err);
 	if (r < 0)
 		return failed(&err);
 	if (o.json)
@@ -251,39 +272,67 @@ int cmd_inspect(int argc, char **argv)
 
 /* --- unpack --- */
 
-int cmd_unpack(int argc, char **argv)
+/*
+ * What would end the program waits from here on, and can be read from *ret_fd: the unpacking then
+ * fails, removes what it made, and the signal gets its way when the old mask is back.
+ */
+static int hold_signals(sigset_t *ret_old, int *ret_fd)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (*ret_fd < 0 || sigprocmask(SIG_BLOCK, &set, ret_old) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The target is made when it is not there, and then goes again when nothing comes of it. */
+static int unpack_one(const char *path, const char *target, int stop_fd, const struct keyring *ring, struct err *err)
 {
 	_cleanup_bundle_ struct bundle *b = NULL;
-	_cleanup_keyring_ struct keyring ring = { 0 };
 	_cleanup_close_ int dir = -EBADF;
+	bool made;
+	int r = open_bundle(path, stop_fd, ring, &b, err);
+
+	if (r < 0)
+		return r;
+	made = mkdir(target, 0755) == 0;
+	if (!made && errno != EEXIST)
+		return err_sys(err, -errno, "%s", target);
+	dir = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(err, -errno, "%s", target);
+	r = unpack_to_dir(b, dir, err);
+	if (r < 0 && made)
+		(void)rmdir(target);
+	return r < 0 ? err_prefix(err, "%s", path) : 0;
+}
+
+int cmd_unpack(int argc, char **argv)
+{
+	_cleanup_keyring_ struct keyring ring = { 0 };
+	_cleanup_close_ int stop = -EBADF;
 	struct bundle_options o = { 0 };
-	const char *target;
 	struct err err;
+	sigset_t old;
 	int r = parse(argc, argv, unpack_usage, true, &o);
 
 	if (r >= 0)
 		return r;
 	if (argc - optind != 2)
 		return cmd_usage(argv[0], "takes a bundle and a directory");
-	if (load_keys(o.keys, &ring) < 0)
+	if (load_keys(&o, &ring) < 0)
 		return EXIT_SYSTEM;
-	r = open_bundle(argv[optind], &ring, &b, &err);
-	if (r < 0)
-		return failed(&err);
-	target = argv[optind + 1];
-	if (mkdir(target, 0755) < 0 && errno != EEXIST) {
-		log_error("%s: %s", target, strerror(errno));
-		return EXIT_SYSTEM;
-	}
-	dir = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0) {
-		log_error("%s: %s", target, strerror(errno));
-		return EXIT_SYSTEM;
-	}
-	r = unpack_to_dir(b, dir, &err);
+	r = hold_signals(&old, &stop);
 	if (r < 0) {
-		(void)err_prefix(&err, "%s", argv[optind]);
-		return failed(&err);
+		log_error("signals: %s", strerror(-r));
+		return EXIT_SYSTEM;
 	}
-	return EXIT_DONE;
+	r = unpack_one(argv[optind], argv[optind + 1], stop, &ring, &err);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	return r < 0 ? failed(&err) : EXIT_DONE;
 }

@@ -4,13 +4,15 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
+import time
 
 import pytest
 
-from bundlemaker import (MODULES, OTHER_KEY, TEST_KEY, UNKNOWN_KEY, File, Recipe, digest_of, firmware, manifest_of, module_file, modules,
-                         runtime, signed_by)
+from bundlemaker import (MODULES, OTHER_KEY, TEST_KEY, UNKNOWN_KEY, File, Recipe, cut_at, digest_of, firmware, manifest_of, module_file,
+                         modules, runtime, signed_by)
 from program import DONE, MODULUS, RESOURCES, SYSTEM, TREE, UNTRUSTED, environment, modulus, snapshot
 
 LINKED = runtime(links=(("usr/lib/x86_64-linux-gnu/libgpu.so.1", "libgpu.so.1.0"), ("usr/bin/smi", "gpu-smi")))
@@ -212,6 +214,66 @@ def test_unpack_of_a_bad_bundle_does_not_remove_files_of_others(written, keys, t
     assert done.returncode == UNTRUSTED
     assert mine.exists() and mine.read_text() == "precious"
 
+
+def test_unpack_that_fails_leaves_the_directories_of_others_and_none_of_its_own(written, keys, tmp_path):
+    target = tmp_path / "t"
+    (target / "usr/lib/modules").mkdir(parents=True)  # empty, on the way to our files
+    (target / "opt").mkdir()
+    before = snapshot(target)
+    done = modulus("unpack", "--keys", keys, written(broken_last_file()), target)
+    assert done.returncode == UNTRUSTED
+    assert snapshot(target) == before
+
+
+def test_unpack_that_fails_takes_a_target_away_that_it_made(written, keys, tmp_path):
+    done = modulus("unpack", "--keys", keys, written(broken_last_file()), tmp_path / "t")
+    assert done.returncode == UNTRUSTED and not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_unpack_that_is_interrupted_leaves_nothing_and_dies_of_the_signal(keys, tmp_path, ends):
+    data = firmware(cut=cut_at(512)).build()
+    with subprocess.Popen([MODULUS, "unpack", "--keys", keys, "-", tmp_path / "t"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=environment()) as running:
+        running.stdin.write(data[:-10])  # the rest never comes
+        running.stdin.flush()
+        until = time.monotonic() + 30
+        while not (tmp_path / "t/usr/lib/firmware/gpu/two.bin").exists():
+            assert time.monotonic() < until and running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(ends)
+        assert running.wait(30) == -ends
+    assert not (tmp_path / "t").exists()
+
+
+# --- whose keys ------------------------------------------------------------------------------------
+
+def test_without_keys_those_of_this_machine_count(written, machine, tmp_path):
+    file = written(firmware())
+    for folder in ("etc", "usr/lib"):
+        done = modulus("verify", *machine.roots, file)
+        assert done.returncode == UNTRUSTED and TEST_KEY.public.name in done.stderr
+        key = machine.key(folder=folder)
+        for command, *more in (("verify", file), ("unpack", file, tmp_path / f"t-{folder.replace('/', '-')}")):
+            done = modulus(command, *machine.roots, *more)
+            assert (done.returncode, done.stderr) == (DONE, "")
+        key.unlink()
+
+
+def test_a_key_that_this_machine_revoked_does_not_count(written, machine):
+    machine.key(folder="usr/lib")
+    machine.write_root("etc/modulus/keys/revoked", TEST_KEY.public.name + "\n")
+    done = modulus("verify", *machine.roots, written(firmware()))
+    assert done.returncode == UNTRUSTED and "revoked" in done.stderr
+
+
+def test_with_keys_the_machines_own_do_not_count(written, machine, tmp_path):
+    machine.key()
+    (tmp_path / "empty").mkdir()
+    assert modulus("verify", "--keys", tmp_path / "empty", *machine.roots[2:], written(firmware())).returncode == UNTRUSTED
+
+
+# --- unpack and links ------------------------------------------------------------------------------
 
 def test_unpack_goes_through_no_link_neither_to_write_nor_to_clean_up(written, keys, tmp_path):
     outside, target = tmp_path / "outside", tmp_path / "t"
