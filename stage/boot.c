@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "limit.h"
+#include "evict.h"
 #include "load.h"
 #include "lock.h"
 #include "log.h"
@@ -119,6 +120,28 @@ static int judge_trial(const struct boot *b, const struct driver *d, struct driv
 	return r < 0 ? strv_addf(&rep->warnings, "attempt: %s: %s", reason_word(r), why.text) : 0;
 }
 
+/*
+ * The bundle's modules go in, in the place of rivals. Where ours do not stay, the rivals get back
+ * what they had; where they do, udev in the real root must not bring the rivals again.
+ */
+static int take_over(const struct boot *b, const struct load_request *load, struct driver_report *rep,
+		     struct err *err)
+{
+	_cleanup_eviction_ struct eviction taken;
+	const struct driver *d = load->driver;
+	int r = evict_rivals(b->host, d, b->devices, &taken, err), q;
+
+	if (r == 0)
+		r = load_driver(load, rep, err);
+	if (r < 0) {
+		evict_give_back(&taken);
+		return r;
+	}
+	q = evict_forbid(b->host, d);
+	return q < 0 && strv_addf(&rep->warnings, "rivals: /run/modprobe.d: %s", strerror(-q)) < 0 ?
+		       err_sys(err, -ENOMEM, "%s", d->name) : 0;
+}
+
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
 static int use_candidate(const struct boot *b, const struct driver *d, struct candidate *c, uint64_t until_us,
 			 bool replace, struct driver_report *rep, struct err *err)
@@ -169,7 +192,7 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 	report_phase(rep, "trial", now_us() - at);
 	at = now_us();
 	if (r == 0)
-		r = load_driver(&load, rep, err);
+		r = take_over(b, &load, rep, err);
 	report_phase(rep, "load", now_us() - at);
 	if (judge_trial(b, d, rep, is_bundles_fault(rep, r)) < 0)
 		r = err_sys(err, -ENOMEM, "%s", d->name);
@@ -247,9 +270,9 @@ static int try_network(const struct boot *b, const struct source_request *req, s
 	}
 }
 
-static int collect_nodes(const struct boot *b, const struct driver *d, const struct device_list *devices,
-			 struct driver_report *rep)
+static int collect_nodes(const struct boot *b, const struct driver *d, struct driver_report *rep)
 {
+	const struct device_list *devices = b->devices;
 	uint64_t at = now_us();
 	int r = 0;
 
@@ -260,9 +283,9 @@ static int collect_nodes(const struct boot *b, const struct driver *d, const str
 	return r;
 }
 
-int boot_driver(const struct boot *b, const struct driver *d, const struct device_list *devices,
-		struct driver_report *rep)
+int boot_driver(const struct boot *b, const struct driver *d, struct driver_report *rep)
 {
+	const struct device_list *devices = b->devices;
 	uint64_t began = now_us();
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
 					    .keys = b->keys, .config = b->config, .driver = d,
@@ -289,7 +312,7 @@ int boot_driver(const struct boot *b, const struct driver *d, const struct devic
 	if (r > 0)
 		r = rejections_verdict(&rep->rejected, d, &rep->result);
 	if (r == 0)
-		r = collect_nodes(b, d, devices, rep);
+		r = collect_nodes(b, d, rep);
 	if (r == 0) {
 		rep->result.code = 0;
 		snprintf(rep->result.text, sizeof(rep->result.text), "%zu modules from %s",
@@ -389,7 +412,7 @@ static int choose_keys(struct boot *b, const struct driver *d, struct rings *rin
 	return 0;
 }
 
-static int run_drivers(struct boot *b, const struct device_list *devices, struct report *report)
+static int run_drivers(struct boot *b, struct report *report)
 {
 	_cleanup_(rings_free) struct rings rings = { 0 };
 	int r = 0;
@@ -404,10 +427,10 @@ static int run_drivers(struct boot *b, const struct device_list *devices, struct
 			(void)err_set(&rep->result, -E_DISABLED, "modulus=off on the kernel command line");
 		else if (d->error.code < 0)
 			rep->result = d->error;
-		else if (!boot_wants(d, devices))
+		else if (!boot_wants(d, b->devices))
 			(void)err_set(&rep->result, -E_NO_DEVICE, "no device matches Match=");
 		else if (choose_keys(b, d, &rings, report, &rep->result) == 0)
-			r = boot_driver(b, d, devices, rep);
+			r = boot_driver(b, d, rep);
 		log_driver(rep, b->kernel);
 	}
 	b->keys = NULL;
@@ -451,7 +474,8 @@ static int run_all(const struct host *h, const char *stage)
 	_cleanup_devices_ struct device_list devices = { 0 };
 	_cleanup_report_ struct report report = { .stage = stage, .started_us = now_us() };
 	_cleanup_close_ int lock = -EBADF;
-	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel };
+	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel,
+			  .devices = &devices };
 	struct err err;
 	json_t *status;
 	int r;
@@ -485,7 +509,7 @@ static int run_all(const struct host *h, const char *stage)
 	}
 	b.until_us = boot_until(&config);
 	if (r == 0)
-		r = run_drivers(&b, &devices, &report);
+		r = run_drivers(&b, &report);
 	network_release(h);
 	status = report_json(h, &report);
 	if (r == 0)

@@ -15,6 +15,7 @@ struct boot {
 	const struct config *config;
 	const struct kernel *kernel;
 	const struct keyring *keys; /* those that the driver at hand accepts */
+	const struct device_list *devices; /* all that were found */
 	uint64_t until_us; /* CLOCK_BOOTTIME; of the whole run */
 };
 
@@ -31,8 +32,7 @@ bool boot_wants(const struct driver *d, const struct device_list *devices);
  * Everything for one driver whose devices are there: find, verify, unpack, load, nodes, cache.
  * The outcome is in *report (result, and all that led to it); the return value is 0 or -ENOMEM.
  */
-int boot_driver(const struct boot *b, const struct driver *d, const struct device_list *devices,
-		struct driver_report *report) _must_check_;
+int boot_driver(const struct boot *b, const struct driver *d, struct driver_report *report) _must_check_;
 
 /* `modulus boot`: the exit code. */
 int boot_run(const struct host *h);

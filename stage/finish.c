@@ -66,7 +66,8 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	_cleanup_report_ struct report report = { .stage = "real-root" };
 	_cleanup_keyring_ struct keyring ring = { 0 };
 	json_t *drivers = json_object_get(status, "drivers"), *entry;
-	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel, .keys = &ring };
+	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel, .keys = &ring,
+			  .devices = &devices };
 	size_t i;
 	int r;
 
@@ -90,7 +91,7 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 		if (r < 0)
 			return r;
 		rep = report_add_driver(&report, d);
-		if (!rep || boot_driver(&b, d, &devices, rep) < 0)
+		if (!rep || boot_driver(&b, d, rep) < 0)
 			return err_sys(err, -ENOMEM, "%s", d->name);
 		line = report_line(rep, &report.kernel);
 		log_line(rep->result.code < 0 ? LOG_WARNING : LOG_INFO, "%s (its device appeared late)",

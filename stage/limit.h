@@ -92,6 +92,8 @@
 #define LIMIT_TRIAL_MISSES 3u
 /* Everything that boot does, unless one driver's Budget= alone is longer. */
 #define LIMIT_RUN_US (300ull * 1000000)
+/* A rival's remove function; nouveau with a frame buffer console takes about a second. */
+#define LIMIT_UNBIND_US (10ull * 1000000)
 /* systemctl --no-block returns once the job is queued. */
 #define LIMIT_SYSTEMCTL_US (5ull * 1000000)
 /* Kernel messages kept for the report of a failed insert. */

@@ -5,7 +5,8 @@
 #
 # dracut sources this file and calls the functions below; it runs while an image is built, never at boot.
 # In: the binary, from $moddir/modulus, $MODULUS_BINARY or the host's /usr/bin/modulus, in that order.
-# Out: /usr/bin/modulus, modulus.service wanted by initrd.target, the file systems a /usr partition may have.
+# Out: /usr/bin/modulus, modulus.service wanted by initrd.target, the file systems a /usr partition may have, and
+# `blacklist` lines for the rivals that dracut.conf names (modulus_evict="nouveau nova_core").
 # Nothing of a GPU goes in (drivers come from bundles) and nothing secret: the public keys are read from the real root.
 #
 # shellcheck shell=sh
@@ -51,4 +52,9 @@ install() {
         dfatal "modulus: the program or its unit could not be put into the image"
         exit 1
     fi
+    # a rival that never binds need not be unbound: the image's udev does not load it for a device
+    for rival in ${modulus_evict:-}; do
+        mkdir -p "$initdir/etc/modprobe.d"
+        printf 'blacklist %s\n' "$rival" >> "$initdir/etc/modprobe.d/modulus-evict.conf"
+    done
 }

@@ -735,6 +735,62 @@ static void test_a_required_driver_that_is_there_asks_for_nothing(void **state)
 	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \nmknod dev/dri/card0 226:0 0600\n");
 }
 
+/* --- Evict= --- */
+
+static void put_rival(const struct place *p)
+{
+	put_text(p, "live/sys/bus/pci/drivers/nouveau/unbind", "");
+	put_text(p, "live/sys/bus/pci/drivers/nouveau/bind", "");
+	put_link(p, "live/sys/devices/pci0/0000:00:02.0/driver", "../../../bus/pci/drivers/nouveau");
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF "Evict=nouveau\n");
+}
+
+static void assert_text(const struct place *p, const char *path, const char *wanted)
+{
+	_cleanup_free_ char *text = get_text(p, path);
+
+	assert_string_equal(text, wanted);
+}
+
+static void test_a_rival_is_evicted_and_kept_away_when_the_driver_is_live(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_rival(p);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_text(p, "live/sys/bus/pci/drivers/nouveau/unbind", "0000:00:02.0");
+	assert_text(p, "live/sys/bus/pci/drivers/nouveau/bind", "");
+	assert_text(p, "live/run/modprobe.d/modulus-" SAMPLE_NAME ".conf", "blacklist nouveau\n");
+}
+
+static void test_a_rival_gets_its_device_back_when_the_driver_fails(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_rival(p);
+	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_text(p, "live/sys/bus/pci/drivers/nouveau/bind", "0000:00:02.0");
+	assert_false(is_there(p, "live/run/modprobe.d"));
+}
+
+static void test_a_rival_keeps_its_device_when_there_is_no_bundle(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_rival(p);
+	assert_int_equal(boot_run(&p->host), EXIT_NO_BUNDLE);
+	assert_text(p, "live/sys/bus/pci/drivers/nouveau/unbind", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -760,6 +816,9 @@ int main(void)
 		at_place(test_what_was_blessed_is_not_undercut_by_an_older_bundle),
 		at_place(test_only_what_was_loaded_is_blessed),
 		at_place(test_there_is_nothing_to_bless_where_nothing_ran),
+		at_place(test_a_rival_is_evicted_and_kept_away_when_the_driver_is_live),
+		at_place(test_a_rival_gets_its_device_back_when_the_driver_fails),
+		at_place(test_a_rival_keeps_its_device_when_there_is_no_bundle),
 		cmocka_unit_test(test_what_required_asks_for_when_the_driver_is_not_there),
 		at_place(test_a_required_driver_that_is_there_asks_for_nothing),
 		at_place(test_after_three_crashes_the_bundle_is_blocked_and_the_next_best_is_used),
