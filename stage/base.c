@@ -317,13 +317,13 @@ int parse_u64(const char *s, uint64_t *ret)
 	return 0;
 }
 
-void escape_text(const char *src, size_t len, char *out, size_t size)
+static void escape(const char *src, size_t len, bool keep_backslash, char *out, size_t size)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)src[i];
-		bool plain = c >= 0x20 && c < 0x7f && c != '\\';
+		bool plain = c >= 0x20 && c < 0x7f && (keep_backslash || c != '\\');
 
 		if (used + (plain ? 1 : 4) >= size)
 			break;
@@ -333,6 +333,16 @@ void escape_text(const char *src, size_t len, char *out, size_t size)
 			used += (size_t)snprintf(out + used, size - used, "\\x%02x", c);
 	}
 	out[used] = '\0';
+}
+
+void escape_text(const char *src, size_t len, char *out, size_t size)
+{
+	escape(src, len, false, out, size);
+}
+
+void escape_line(const char *src, char *out, size_t size)
+{
+	escape(src, strlen(src), true, out, size);
 }
 
 uint64_t now_us(void)

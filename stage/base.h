@@ -123,8 +123,10 @@ int hex_decode(const char *hex, uint8_t *bytes, size_t len) _must_check_;
 /* Decimal digits only, no sign, no overflow. -EINVAL, -ERANGE. */
 int parse_u64(const char *s, uint64_t *ret) _must_check_;
 
-/* Copies src with every byte outside printable ASCII written as \xNN; always terminated. */
+/* Copies src with every byte outside printable ASCII, and "\", written as \xNN; always terminated. */
 void escape_text(const char *src, size_t len, char *out, size_t size);
+/* The same for a sentence, in which words may be escaped already: "\" stays. */
+void escape_line(const char *src, char *out, size_t size);
 
 /* Microseconds on CLOCK_BOOTTIME, the only clock that deadlines use. */
 uint64_t now_us(void);

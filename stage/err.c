@@ -46,6 +46,22 @@ int reason_from_word(const char *word)
 	return -E_SYSTEM;
 }
 
+/* Whatever the words were made of, one line comes out that a terminal and JSON can hold. */
+__attribute__((format(printf, 2, 0))) static void set_text(struct err *e, const char *fmt, va_list ap)
+{
+	char raw[ERR_TEXT_MAX];
+
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	escape_line(raw, e->text, sizeof(e->text));
+}
+
+static void add_text(struct err *e, const char *text)
+{
+	size_t used = strlen(e->text);
+
+	snprintf(e->text + used, sizeof(e->text) - used, ": %s", text);
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -53,7 +69,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	if (!e)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	set_text(e, fmt, ap);
 	va_end(ap);
 	e->code = code;
 	return code;
@@ -61,16 +77,14 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 
 int err_sys(struct err *e, int code, const char *fmt, ...)
 {
-	size_t used;
 	va_list ap;
 
 	if (!e)
 		return code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	set_text(e, fmt, ap);
 	va_end(ap);
-	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(-code));
+	add_text(e, strerror(-code));
 	e->code = code;
 	return code;
 }
@@ -78,14 +92,12 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 int err_prefix(struct err *e, const char *fmt, ...)
 {
 	char rest[ERR_TEXT_MAX];
-	size_t used;
 	va_list ap;
 
 	memcpy(rest, e->text, sizeof(rest));
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	set_text(e, fmt, ap);
 	va_end(ap);
-	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, ": %s", rest);
+	add_text(e, rest);
 	return e->code;
 }

@@ -69,7 +69,7 @@ enum {
 
 #define ERR_TEXT_MAX 512
 
-/* One failure, with the sentence a person needs. Text from outside is escaped when it goes in. */
+/* One failure, with the sentence a person needs: printable ASCII, the rest as \xNN. */
 struct err {
 	int code;
 	char text[ERR_TEXT_MAX];

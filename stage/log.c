@@ -19,14 +19,15 @@ void log_init(bool debug)
 
 void log_line(int level, const char *fmt, ...)
 {
-	char text[2048];
+	char raw[2048], text[2048];
 	va_list ap;
 
 	if (level > level_max)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
+	escape_line(raw, text, sizeof(text)); /* a line stays one line, and moves no cursor */
 	if (to_journal)
 		fprintf(stderr, "<%d>modulus: %s\n", level, text);
 	else

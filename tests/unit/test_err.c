@@ -105,6 +105,20 @@ static void test_a_long_sentence_is_cut_not_overrun(void **state)
 	assert_int_equal(strlen(e.text), ERR_TEXT_MAX - 1);
 }
 
+static void test_a_sentence_is_printable_whatever_it_was_made_of(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	(void)err_set(&e, -E_BAD_CONFIG, "%s is no name", "a\x1b[2Jb\n\xfc");
+	assert_string_equal(e.text, "a\\x1b[2Jb\\x0a\\xfc is no name");
+	/* what is escaped already stays as it is */
+	(void)err_prefix(&e, "%s", "\t");
+	assert_string_equal(e.text, "\\x09: a\\x1b[2Jb\\x0a\\xfc is no name");
+	(void)err_sys(&e, -ENOENT, "%s", "\x7f");
+	assert_string_equal(e.text, "\\x7f: No such file or directory");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +128,7 @@ int main(void)
 		cmocka_unit_test(test_our_codes_are_above_every_errno),
 		cmocka_unit_test(test_a_failure_is_one_statement),
 		cmocka_unit_test(test_a_long_sentence_is_cut_not_overrun),
+		cmocka_unit_test(test_a_sentence_is_printable_whatever_it_was_made_of),
 	};
 
 	return cmocka_run_group_tests_name("err", tests, NULL, NULL);

@@ -81,6 +81,20 @@ static void test_a_long_line_is_cut_and_ended(void **state)
 	assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
+static void say_odd(void)
+{
+	log_error("%s: refused", "a\nmodulus: gpu: loaded\x1b[1A\\x41");
+}
+
+static void test_a_line_stays_one_line(void **state)
+{
+	_cleanup_free_ char *text = NULL;
+
+	log_init(false);
+	text = stderr_of(*state, say_odd);
+	assert_string_equal(text, "modulus: a\\x0amodulus: gpu: loaded\\x1b[1A\\x41: refused\n");
+}
+
 static int listen_at(const struct place *p)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -124,6 +138,7 @@ int main(void)
 		at_place(test_debug_makes_the_rest_heard),
 		at_place(test_the_journal_gets_the_level_of_each_line),
 		at_place(test_a_long_line_is_cut_and_ended),
+		at_place(test_a_line_stays_one_line),
 		at_place(test_systemd_is_told_where_it_listens),
 		cmocka_unit_test(test_where_nobody_listens_nothing_happens),
 	};
