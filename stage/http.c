@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "httphead.h"
 #include "limit.h"
 
 #ifndef MODULUS_EPOCH
@@ -34,22 +35,16 @@ struct http_reader {
 	CURL *easy; /* the transfer under way; NULL between attempts */
 	struct curl_slist *range;
 	char message[CURL_ERROR_SIZE];
-	struct http_answer answer;
-	/* the body */
+	/* the body, over all attempts */
 	uint8_t *buf;
 	size_t at, used;
-	uint64_t received; /* bytes of the body that reached buf, over all attempts */
-	uint64_t skip;     /* bytes of a full answer that were received before */
-	char validator[256]; /* ETag or Last-Modified of the first answer */
-	/* of the answer at hand */
-	char etag[256], modified[64], encoding[32];
-	uint64_t range_at; /* where a 206 begins */
+	struct http_progress progress;
 	/* the attempt */
 	unsigned int attempt;
-	bool headers_whole; /* the empty line after them was seen */
+	struct http_head head;
+	long status; /* stays when the next attempt has none */
 	bool headers_done, paused, finished, refused;
 	CURLcode result;
-	size_t header_bytes;
 	uint64_t began_us;
 	uint64_t waited_us, window_bytes; /* for the minimum rate */
 	struct err why;
@@ -70,100 +65,23 @@ static int http_failed(struct http_reader *h, const char *fmt, ...)
 
 /* --- what libcurl calls --- */
 
-static void take_value(char *out, size_t size, const char *value, size_t len)
-{
-	while (len > 0 && strchr(" \t", *value)) {
-		value++;
-		len--;
-	}
-	while (len > 0 && strchr("\r\n \t", value[len - 1]))
-		len--;
-	escape_text(value, len, out, size);
-}
-
-static bool header_is(const char *line, size_t len, const char *name, const char **ret_value, size_t *ret_len)
-{
-	size_t n = strlen(name);
-
-	if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
-		return false;
-	*ret_value = line + n + 1;
-	*ret_len = len - n - 1;
-	return true;
-}
-
 static size_t on_header(char *line, size_t size, size_t n, void *ctx)
 {
 	struct http_reader *h = ctx;
-	size_t len = size * n, value_len;
-	const char *value;
 
-	h->header_bytes += len;
-	if (h->header_bytes > LIMIT_HTTP_HEADER_BYTES) {
-		(void)http_failed(h, "more than %u bytes of headers", LIMIT_HTTP_HEADER_BYTES);
-		h->refused = true;
-		return 0;
-	}
-	if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* a new header: after a redirect, say */
-		h->etag[0] = h->modified[0] = h->encoding[0] = '\0';
-		h->answer.challenge[0] = h->answer.type[0] = h->answer.digest[0] = '\0';
-		h->range_at = UINT64_MAX;
-		h->headers_whole = false;
-		return len;
-	}
-	h->headers_whole = h->headers_whole || strchr("\r\n", line[0]);
-	if (header_is(line, len, "ETag", &value, &value_len)) {
-		take_value(h->etag, sizeof(h->etag), value, value_len);
-		if (str_prefix(h->etag, "W/", NULL)) /* RFC 9110, 13.1.5: a weak one is no use here */
-			h->etag[0] = '\0';
-	} else if (header_is(line, len, "Last-Modified", &value, &value_len)) {
-		take_value(h->modified, sizeof(h->modified), value, value_len);
-	} else if (header_is(line, len, "Content-Range", &value, &value_len)) {
-		char range[64];
-		unsigned long long at;
-
-		take_value(range, sizeof(range), value, value_len);
-		if (sscanf(range, "bytes %llu-", &at) == 1)
-			h->range_at = at;
-	} else if (header_is(line, len, "Content-Type", &value, &value_len)) {
-		take_value(h->answer.type, sizeof(h->answer.type), value, value_len);
-	} else if (header_is(line, len, "WWW-Authenticate", &value, &value_len) && !h->answer.challenge[0]) {
-		take_value(h->answer.challenge, sizeof(h->answer.challenge), value, value_len);
-	} else if (header_is(line, len, "Docker-Content-Digest", &value, &value_len)) {
-		take_value(h->answer.digest, sizeof(h->answer.digest), value, value_len);
-	} else if (header_is(line, len, "Content-Encoding", &value, &value_len)) {
-		take_value(h->encoding, sizeof(h->encoding), value, value_len);
-	}
-	return len;
-}
-
-/* What says whether two answers are of the same file; "" when the server does not tell. */
-static const char *validator_of(const struct http_reader *h)
-{
-	return h->etag[0] ? h->etag : h->modified;
+	if (http_head_line(&h->head, line, size * n))
+		return size * n;
+	(void)http_failed(h, "more than %u bytes of headers", LIMIT_HTTP_HEADER_BYTES);
+	h->refused = true;
+	return 0;
 }
 
 /* The status decides at the first byte of the body, or at the end when there is none. */
 static int check_status(struct http_reader *h)
 {
-	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &h->answer.status);
+	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &h->status);
 	h->headers_done = true;
-	h->skip = 0;
-	if (h->answer.status != 200 && !(h->answer.status == 206 && h->received > 0))
-		return http_failed(h, "status %ld", h->answer.status);
-	if (h->encoding[0] && strcasecmp(h->encoding, "identity") != 0)
-		return http_failed(h, "the answer is encoded (%s), which was not asked for", h->encoding);
-	if (h->received == 0) {
-		snprintf(h->validator, sizeof(h->validator), "%s", validator_of(h));
-		return 0;
-	}
-	if (!h->validator[0] || !streq(h->validator, validator_of(h)))
-		return http_failed(h, "the file changed while it was read");
-	if (h->answer.status == 200)
-		h->skip = h->received;
-	else if (h->range_at != h->received)
-		return http_failed(h, "another part of the file than was asked for");
-	return 0;
+	return http_head_check(&h->head, h->status, &h->progress, &h->why);
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
@@ -182,11 +100,11 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 		return CURL_WRITEFUNC_PAUSE;
 	}
 	h->window_bytes += len;
-	skipped = (size_t)MIN((uint64_t)len, h->skip);
-	h->skip -= skipped;
+	skipped = (size_t)MIN((uint64_t)len, h->progress.skip);
+	h->progress.skip -= skipped;
 	memcpy(h->buf + h->used, bytes + skipped, len - skipped);
 	h->used += len - skipped;
-	h->received += len - skipped;
+	h->progress.received += len - skipped;
 	return len;
 }
 
@@ -237,9 +155,9 @@ static int set_range(struct http_reader *h)
 			break;
 		list = more;
 	}
-	if (h->received > 0 && h->validator[0]) {
-		_cleanup_free_ char *range = str_printf("Range: bytes=%llu-", (unsigned long long)h->received);
-		_cleanup_free_ char *if_range = str_printf("If-Range: %s", h->validator);
+	if (h->progress.received > 0 && h->progress.validator[0]) {
+		_cleanup_free_ char *range = str_printf("Range: bytes=%llu-", (unsigned long long)h->progress.received);
+		_cleanup_free_ char *if_range = str_printf("If-Range: %s", h->progress.validator);
 
 		more = range ? curl_slist_append(list, range) : NULL;
 		list = more ? more : list;
@@ -259,8 +177,8 @@ static int begin_attempt(struct http_reader *h)
 	h->easy = curl_easy_init();
 	if (!h->easy)
 		return err_sys(&h->why, -ENOMEM, "HTTP");
-	h->headers_whole = h->headers_done = h->paused = h->finished = h->refused = false;
-	h->header_bytes = 0;
+	h->head = (struct http_head){ 0 };
+	h->headers_done = h->paused = h->finished = h->refused = false;
 	h->waited_us = h->window_bytes = 0;
 	h->began_us = now_us();
 	h->message[0] = '\0';
@@ -348,13 +266,13 @@ static int pump(struct http_reader *h, bool headers_only)
 		return h->refused ? h->why.code : 0;
 	if (h->result != CURLE_OK)
 		return http_failed(h, "%s", h->message[0] ? h->message : curl_easy_strerror(h->result));
-	if (!h->headers_whole) { /* which libcurl takes for an answer without a body */
+	if (!h->head.whole) { /* which libcurl takes for an answer without a body */
 		h->result = CURLE_GOT_NOTHING;
 		return http_failed(h, "the connection ended inside the headers");
 	}
 	if (!h->headers_done && check_status(h) < 0)
 		h->refused = true;
-	else if (h->skip > 0) {
+	else if (h->progress.skip > 0) {
 		(void)http_failed(h, "the file changed while it was read: it is shorter now");
 		h->refused = true;
 	}
@@ -368,7 +286,7 @@ static bool worth_another(const struct http_reader *h)
 	if (h->why.code != -E_NETWORK || h->attempt >= LIMIT_HTTP_ATTEMPTS || now_us() >= h->set.retry_until_us)
 		return false;
 	if (h->refused) /* the server's own word: only "later" and "my fault" can change */
-		return h->answer.status >= 500 || h->answer.status == 429;
+		return h->status >= 500 || h->status == 429;
 	switch (h->result) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
@@ -446,14 +364,14 @@ static int http_skip(struct reader *r, const void *have, size_t len)
 
 	(void)have;
 	/* without a validator nobody can say that the rest belongs to what we have */
-	if (len > here && !h->validator[0])
+	if (len > here && !h->progress.validator[0])
 		return -EOPNOTSUPP;
 	h->at += here;
 	if (len == here)
 		return 0;
 	end_attempt(h);
 	h->finished = false;
-	h->received += len - here;
+	h->progress.received += len - here;
 	return 0;
 }
 
@@ -542,11 +460,13 @@ int http_open(const struct http_settings *s, const struct http_request *req, str
 	if (r < 0)
 		return r;
 	r = pump_with_retries(h, true);
-	if (ret_answer)
-		*ret_answer = h->answer;
+	if (ret_answer) {
+		ret_answer->status = h->status;
+		memcpy(ret_answer->challenge, h->head.challenge, sizeof(ret_answer->challenge));
+	}
 	if (r < 0) {
 		*err = h->why;
-		if (h->answer.status == 404 || h->answer.status == 410)
+		if (h->status == 404 || h->status == 410)
 			r = err->code = -E_NO_BUNDLE;
 		http_close(&h->base);
 		return r;

@@ -30,9 +30,7 @@ struct http_request {
 /* What came with the answer. */
 struct http_answer {
 	long status;
-	char type[128];        /* Content-Type */
-	char challenge[1024];  /* WWW-Authenticate of a 401, the first one */
-	char digest[80];       /* Docker-Content-Digest */
+	char challenge[1024]; /* WWW-Authenticate of a 401, the first one */
 };
 
 /*
