@@ -5,14 +5,11 @@
  */
 #include "oci.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <openssl/evp.h>
 
-#include "base64.h"
 #include "limit.h"
+#include "ocidoc.h"
 
 #define AUTH_PATH "/etc/modulus/auth.json"
 #define AUTH_MAX_BYTES (64u << 10)
@@ -38,91 +35,15 @@ static void session_done(struct session *s)
 	free(s->token);
 }
 
-/* --- references --- */
-
-void oci_reference_free(struct oci_reference *r)
-{
-	free(r->host);
-	free(r->repository);
-	free(r->tag);
-	*r = (struct oci_reference){ 0 };
-}
-
-static bool is_digest(const char *s)
-{
-	const char *hex;
-
-	return str_prefix(s, "sha256:", &hex) && strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
-}
-
-int oci_parse_reference(const char *text, struct oci_reference *ret, struct err *err)
-{
-	const char *slash = strchr(text, '/'), *end, *tag;
-	struct oci_reference r = { 0 };
-	bool good;
-
-	if (!slash || slash == text)
-		return err_set(err, -E_BAD_CONFIG, "oci://%s: not host/repository:tag", text);
-	end = strchr(slash, '@');
-	if (!end) {
-		end = strrchr(slash, ':');
-		if (!end)
-			end = slash + strlen(slash);
-	}
-	tag = *end ? end + 1 : "latest";
-	r.host = strndup(text, (size_t)(slash - text));
-	r.repository = strndup(slash + 1, (size_t)(end - slash - 1));
-	r.tag = strdup(tag);
-	if (!r.host || !r.repository || !r.tag) {
-		oci_reference_free(&r);
-		return err_sys(err, -ENOMEM, "oci");
-	}
-	/* distribution-spec, "Pulling manifests": <name> and <reference> */
-	good = r.repository[0] && strspn(r.repository, "abcdefghijklmnopqrstuvwxyz0123456789._-/") == strlen(r.repository) &&
-	       strspn(r.host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") == strlen(r.host) &&
-	       (*end == '@' ? is_digest(tag) :
-			      strlen(tag) > 0 && strlen(tag) <= 128 && strchr(".-", tag[0]) == NULL &&
-				      strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-					      strlen(tag));
-	if (!good) {
-		oci_reference_free(&r);
-		return err_set(err, -E_BAD_CONFIG, "oci://%s: not host/repository:tag or host/repository@sha256:...", text);
-	}
-	*ret = r;
-	return 0;
-}
-
-/* Docker's rule: a registry on this machine needs no TLS. authority: host[:port], and what may follow it in an address. */
-static bool is_local(const char *authority)
-{
-	size_t len = strcspn(authority, "/?#"), n = strcspn(authority, authority[0] == '[' ? "]" : ":/?#");
-	const char *port;
-	char host[64];
-	struct in_addr a;
-
-	if (authority[0] == '[' && authority[n])
-		n++;
-	if (n >= sizeof(host))
-		return false;
-	memcpy(host, authority, n);
-	host[n] = '\0';
-	port = authority + n;
-	if (n < len && (*port != ':' || strspn(port + 1, "0123456789") != len - n - 1)) /* "127.0.0.1:80@elsewhere" */
-		return false;
-	return streq(host, "localhost") || streq(host, "[::1]") ||
-	       (inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
-}
-
 /* --- credentials --- */
 
-/* auths.<host>.auth of auth.json, decoded. No file, or not this host: anonymous. */
+/* No file, or not this host: anonymous. */
 static int read_credentials(struct session *s)
 {
-	const char *path = s->req->credentials ? s->req->credentials : AUTH_PATH, *auth;
+	const char *path = s->req->credentials ? s->req->credentials : AUTH_PATH;
 	_cleanup_close_ int fd = host_root_open(s->req->http->host, path, O_RDONLY);
 	_cleanup_free_ char *text = NULL;
-	size_t len, size, pad;
-	json_t *doc;
+	size_t len;
 	int r;
 
 	if (fd == -ENOENT && !s->req->credentials)
@@ -130,96 +51,30 @@ static int read_credentials(struct session *s)
 	r = fd < 0 ? fd : read_whole(fd, AUTH_MAX_BYTES, &text, &len);
 	if (r < 0)
 		return err_set(s->err, -E_BAD_CONFIG, "%s: %s", path, strerror(-r));
-	doc = json_loadb(text, len, 0, NULL);
-	auth = json_string_value(json_object_get(json_object_get(json_object_get(doc, "auths"), s->ref.host), "auth"));
-	if (doc && auth) {
-		len = strlen(auth);
-		pad = len > 1 && auth[len - 1] == '=' ? (auth[len - 2] == '=' ? 2 : 1) : 0;
-		size = len / 4 * 3 - pad;
-		s->basic = calloc(1, size + 1);
-		if (!s->basic || base64_decode(auth, len, (uint8_t *)s->basic, size) < 0 || !strchr(s->basic, ':')) {
-			free(TAKE_PTR(s->basic));
-			r = -EINVAL;
-		}
-	}
-	json_decref(doc);
-	return !doc || r < 0 ? err_set(s->err, -E_BAD_CONFIG, "%s: not docker's auth.json", path) : 0;
-}
-
-bool oci_challenge_parameter(const char *challenge, const char *name, char *ret, size_t size)
-{
-	size_t n = strlen(name), len;
-
-	for (const char *p = challenge; (p = strstr(p, name)); p += n) {
-		const char *value = p + n;
-
-		if ((p != challenge && !strchr(" ,\t", p[-1])) || strncmp(value, "=\"", 2) != 0)
-			continue;
-		value += 2;
-		len = strcspn(value, "\"");
-		if (value[len] != '"' || len >= size)
-			return false;
-		memcpy(ret, value, len);
-		ret[len] = '\0';
-		return true;
-	}
-	return false;
-}
-
-/* Percent-encodes a query value. */
-static char *encode(const char *s)
-{
-	char *out = malloc(3 * strlen(s) + 1), *p = out;
-
-	for (; out && *s; s++) {
-		if (isalnum((unsigned char)*s) || strchr("-._~", *s))
-			*p++ = *s;
-		else
-			p += sprintf(p, "%%%02X", (unsigned char)*s);
-	}
-	if (out)
-		*p = '\0';
-	return out;
+	r = oci_parse_credentials(text, len, s->ref.host, &s->basic);
+	if (r == -EBADMSG)
+		return err_set(s->err, -E_BAD_CONFIG, "%s: not docker's auth.json", path);
+	return r < 0 ? err_sys(s->err, r, "%s", path) : 0;
 }
 
 static int get_token(struct session *s, const char *challenge)
 {
-	char realm[LIMIT_URL_BYTES], service[256] = "", scope[512] = "";
-	_cleanup_free_ char *url = NULL, *text = NULL, *e_service = NULL, *e_scope = NULL;
+	_cleanup_free_ char *url = NULL, *text = NULL;
 	struct http_request req = { .basic = s->basic };
-	const char *token, *rest;
-	json_t *doc;
+	int shown, r = oci_token_url(challenge, s->ref.host, &url, s->err);
 	size_t len;
-	int r;
 
-	if (!oci_challenge_parameter(challenge, "realm", realm, sizeof(realm)))
-		return err_set(s->err, -E_NETWORK, "%s asks for a token and does not say where", s->ref.host);
-	if (!str_prefix(realm, "https://", NULL) && !(str_prefix(realm, "http://", &rest) && is_local(rest)))
-		return err_set(s->err, -E_NETWORK, "%s sends us to %.80s for a token, which is not https", s->ref.host,
-			       realm);
-	(void)oci_challenge_parameter(challenge, "service", service, sizeof(service));
-	(void)oci_challenge_parameter(challenge, "scope", scope, sizeof(scope));
-	e_service = encode(service);
-	e_scope = encode(scope);
-	url = e_service && e_scope ? str_printf("%s%sservice=%s&scope=%s", realm, strchr(realm, '?') ? "&" : "?",
-						e_service, e_scope) : NULL;
-	if (!url)
-		return err_sys(s->err, -ENOMEM, "oci");
+	if (r < 0)
+		return r;
+	shown = (int)MIN(strcspn(url, "?"), (size_t)80);
 	req.url = url;
 	r = http_get(s->req->http, &req, LIMIT_OCI_DOCUMENT_BYTES, &text, &len, NULL, s->err);
 	if (r < 0)
-		return err_prefix(s->err, "token from %.80s", realm), r == -E_NO_BUNDLE ? s->err->code = -E_NETWORK : r;
-	doc = json_loadb(text, len, 0, NULL);
-	token = json_string_value(json_object_get(doc, "token"));
-	if (!token)
-		token = json_string_value(json_object_get(doc, "access_token"));
-	/* RFC 6750, 2.1; anything else would write headers of its own */
-	if (token && strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=") != strlen(token))
-		token = NULL;
-	free(s->token);
-	s->token = token && *token ? strdup(token) : NULL;
-	json_decref(doc);
-	return s->token ? 0 : err_set(s->err, -E_NETWORK, "%.80s gave no token", realm);
+		return err_prefix(s->err, "token from %.*s", shown, url), r == -E_NO_BUNDLE ? s->err->code = -E_NETWORK : r;
+	r = oci_parse_token(text, len, &s->token);
+	if (r == -EBADMSG)
+		return err_set(s->err, -E_NETWORK, "%.*s gave no token", shown, url);
+	return r < 0 ? err_sys(s->err, r, "oci") : 0;
 }
 
 /* After a 401: 0 when another try makes sense. */
@@ -265,16 +120,16 @@ static int check_digest(struct session *s, const char *what, const char *text, s
 							err_set(s->err, -E_CORRUPT, "%s does not have its digest", what);
 }
 
-static int get_document(struct session *s, const char *reference, json_t **ret)
+/* The document that a tag or digest stands for; text: LIMIT_OCI_DOCUMENT_BYTES + 1 at least. */
+static int get_document(struct session *s, const char *reference, char *text, size_t *ret_len)
 {
 	_cleanup_free_ char *url = str_printf("%s/v2/%s/manifests/%s", s->base, s->ref.repository, reference);
-	_cleanup_free_ char *text = malloc(LIMIT_OCI_DOCUMENT_BYTES + 2);
 	_cleanup_strv_ struct strv headers = { 0 };
 	_cleanup_reader_ struct reader *reader = NULL;
 	ssize_t n;
 	int r;
 
-	if (!url || !text || strv_add(&headers, MANIFEST_TYPES) < 0)
+	if (!url || strv_add(&headers, MANIFEST_TYPES) < 0)
 		return err_sys(s->err, -ENOMEM, "oci");
 	r = open_url(s, url, &headers, &reader);
 	if (r < 0)
@@ -286,90 +141,29 @@ static int get_document(struct session *s, const char *reference, json_t **ret)
 	}
 	if (n > (ssize_t)LIMIT_OCI_DOCUMENT_BYTES)
 		return err_set(s->err, -E_NETWORK, "a manifest of more than %u bytes", LIMIT_OCI_DOCUMENT_BYTES);
-	if (is_digest(reference)) {
-		r = check_digest(s, "the manifest", text, (size_t)n, reference);
-		if (r < 0)
-			return r;
-	}
-	*ret = json_loadb(text, (size_t)n, 0, NULL);
-	return *ret ? 0 : err_set(s->err, -E_NETWORK, "the manifest is not JSON");
+	*ret_len = (size_t)n;
+	return oci_is_digest(reference) ? check_digest(s, "the manifest", text, (size_t)n, reference) : 0;
 }
 
-/* --- what is in the image --- */
-
-/* Go's names for machines, which the image specification uses. */
-static const char *architecture(const char *machine)
+/* The digest of the bundle's layer, by way of an index where there is one. */
+static int find_layer(struct session *s, char ret[OCI_DIGEST_BYTES])
 {
-	static const struct {
-		const char *machine, *arch;
-	} names[] = { { "x86_64", "amd64" }, { "aarch64", "arm64" } };
+	_cleanup_free_ char *text = malloc(LIMIT_OCI_DOCUMENT_BYTES + 1);
+	const char *reference = s->ref.tag;
+	size_t len = 0;
+	int r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (streq(machine, names[i].machine))
-			return names[i].arch;
-	return machine;
-}
-
-static const char *descriptor_digest(const json_t *descriptor)
-{
-	const char *digest = json_string_value(json_object_get(descriptor, "digest"));
-
-	return digest && is_digest(digest) ? digest : NULL;
-}
-
-/* In an index: the one for our machine, or the only one. */
-static const char *choose_platform(const json_t *manifests, const char *machine)
-{
-	const char *arch = architecture(machine);
-	json_t *m;
-	size_t i;
-
-	json_array_foreach(manifests, i, m) {
-		const char *have =
-			json_string_value(json_object_get(json_object_get(m, "platform"), "architecture"));
-
-		if (have && streq(have, arch))
-			return descriptor_digest(m);
-	}
-	return json_array_size(manifests) == 1 ? descriptor_digest(json_array_get(manifests, 0)) : NULL;
-}
-
-static int get_manifest(struct session *s, json_t **ret)
-{
-	json_t *doc, *next;
-	const char *digest;
-	int r = get_document(s, s->ref.tag, &doc);
-
-	if (r < 0 || !json_is_array(json_object_get(doc, "manifests"))) {
+	if (!text)
+		return err_sys(s->err, -ENOMEM, "oci");
+	for (int documents = 0; documents < 2; documents++) {
+		r = get_document(s, reference, text, &len);
 		if (r == 0)
-			*ret = doc;
-		return r;
+			r = oci_parse_document(text, len, s->req->machine, ret, s->err);
+		if (r <= 0)
+			return r;
+		reference = ret;
 	}
-	digest = choose_platform(json_object_get(doc, "manifests"), s->req->machine);
-	r = digest ? get_document(s, digest, &next) :
-		     err_set(s->err, -E_NO_BUNDLE, "the index has no image for %s", s->req->machine);
-	json_decref(doc);
-	if (r == 0)
-		*ret = next;
-	return r;
-}
-
-static const char *bundle_layer(const json_t *manifest)
-{
-	const char *found = NULL;
-	json_t *layer;
-	size_t i;
-
-	json_array_foreach(json_object_get(manifest, "layers"), i, layer) {
-		const char *type = json_string_value(json_object_get(layer, "mediaType"));
-
-		if (!type || !streq(type, OCI_BUNDLE_TYPE))
-			continue;
-		if (found)
-			return NULL;
-		found = descriptor_digest(layer);
-	}
-	return found;
+	return err_set(s->err, -E_NO_BUNDLE, "an index in an index");
 }
 
 /* --- a reader that checks a digest --- */
@@ -452,29 +246,26 @@ int oci_open(const struct oci_request *req, struct reader **ret, struct err *err
 {
 	_cleanup_(session_done) struct session s = { .req = req, .err = err };
 	_cleanup_free_ char *url = NULL;
+	char layer[OCI_DIGEST_BYTES];
 	struct reader *blob;
-	const char *layer;
-	json_t *manifest = NULL;
 	int r;
 
 	r = oci_parse_reference(req->reference, &s.ref, err);
 	if (r < 0)
 		return r;
-	s.base = str_printf("%s://%s", is_local(s.ref.host) ? "http" : "https", s.ref.host);
+	s.base = str_printf("%s://%s", oci_is_local(s.ref.host) ? "http" : "https", s.ref.host);
 	if (!s.base)
 		return err_sys(err, -ENOMEM, "oci");
 	r = read_credentials(&s);
 	if (r == 0)
-		r = get_manifest(&s, &manifest);
+		r = find_layer(&s, layer);
 	if (r < 0)
 		return r;
-	layer = bundle_layer(manifest);
-	if (layer)
-		url = str_printf("%s/v2/%s/blobs/%s", s.base, s.ref.repository, layer);
-	r = layer ? open_url(&s, url ? url : "", NULL, &blob) :
-		    err_set(err, -E_NO_BUNDLE, "the image has not exactly one layer of type " OCI_BUNDLE_TYPE);
+	url = str_printf("%s/v2/%s/blobs/%s", s.base, s.ref.repository, layer);
+	if (!url)
+		return err_sys(err, -ENOMEM, "oci");
+	r = open_url(&s, url, NULL, &blob);
 	if (r == 0 && digest_reader_new(blob, layer, ret) < 0)
 		r = err_sys(err, -ENOMEM, "oci");
-	json_decref(manifest);
 	return r;
 }

@@ -8,8 +8,6 @@
 
 #include "http.h"
 
-#define OCI_BUNDLE_TYPE "application/vnd.modulus.bundle.v1.tar+zstd"
-
 struct oci_request {
 	const struct http_settings *http;
 	const char *reference;   /* "host[:port]/repo[:tag|@sha256:hex]" */
@@ -24,20 +22,5 @@ struct oci_request {
  * -E_NETWORK; -E_CORRUPT: a manifest that does not have its digest; -ENOMEM.
  */
 int oci_open(const struct oci_request *req, struct reader **ret, struct err *err) _must_check_;
-
-/* A parsed reference; strings are owned. */
-struct oci_reference {
-	char *host, *repository, *tag; /* tag: "latest", or "sha256:..." */
-};
-
-/* Pure. -E_BAD_CONFIG. */
-int oci_parse_reference(const char *text, struct oci_reference *ret, struct err *err) _must_check_;
-void oci_reference_free(struct oci_reference *r);
-
-/*
- * One parameter of a WWW-Authenticate challenge: Bearer realm="...",service="...". Pure. False:
- * not there, or longer than size.
- */
-bool oci_challenge_parameter(const char *challenge, const char *name, char *ret, size_t size);
 
 #endif

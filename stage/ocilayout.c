@@ -11,7 +11,7 @@
 #include <openssl/evp.h>
 #include <sys/stat.h>
 
-#include "oci.h"
+#include "ocidoc.h"
 
 #define BLOBS "blobs/sha256"
 #define TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
