@@ -177,42 +177,63 @@ static int write_network_file(const struct host *h)
 
 /* --- the resolver --- */
 
-static bool names_a_server(const char *text)
+bool network_names_a_server(const char *text)
 {
 	return str_prefix(text, "nameserver ", NULL) || strstr(text, "\nnameserver ");
 }
 
-/* DNS=a b in networkd's leases -> nameserver lines. */
+int network_lease_servers(const char *lease, struct strv *ret)
+{
+	for (const char *line = lease, *end; *line; line = *end ? end + 1 : end) {
+		_cleanup_free_ char *words = NULL;
+		const char *value;
+
+		end = line + strcspn(line, "\n");
+		if (!str_prefix(line, "DNS=", &value))
+			continue;
+		words = strndup(value, (size_t)(end - value));
+		if (!words || strv_add_words(ret, words, NULL) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+char *network_resolver_text(const struct strv *servers)
+{
+	char *text = strdup("");
+
+	for (size_t i = 0; text && i < servers->n && i < 3; i++) { /* resolv.conf(5): MAXNS is 3 */
+		char *more = str_printf("%snameserver %s\n", text, servers->v[i]);
+
+		free(text);
+		text = more;
+	}
+	return text;
+}
+
+/* What networkd's leases name. */
 static int from_leases(const struct host *h, char **ret)
 {
 	_cleanup_close_ int fd = host_live_open(h, "/run/systemd/netif/leases", O_RDONLY | O_DIRECTORY);
 	_cleanup_strv_ struct strv servers = { 0 };
 	struct dirent *e;
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int r = 0;
 
 	if (!dir)
 		return -ENOENT;
 	(void)TAKE_FD(fd);
-	while ((e = readdir(dir))) {
+	while (r == 0 && (e = readdir(dir))) {
 		_cleanup_free_ char *text = NULL;
-		char *line, *save = NULL;
-		const char *value;
 		size_t len;
 
-		if (e->d_name[0] == '.' || read_whole_at(dirfd(dir), e->d_name, 65536, &text, &len) < 0)
-			continue;
-		for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-			if (str_prefix(line, "DNS=", &value) && strv_add_words(&servers, value, NULL) < 0)
-				break;
+		if (e->d_name[0] != '.' && read_whole_at(dirfd(dir), e->d_name, 65536, &text, &len) == 0)
+			r = network_lease_servers(text, &servers);
 	}
 	closedir(dir);
-	*ret = strdup("");
-	for (size_t i = 0; *ret && i < servers.n && i < 3; i++) { /* resolv.conf(5): MAXNS is 3 */
-		char *more = str_printf("%snameserver %s\n", *ret, servers.v[i]);
-
-		free(*ret);
-		*ret = more;
-	}
+	if (r < 0)
+		return r;
+	*ret = network_resolver_text(&servers);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -225,15 +246,15 @@ static void ensure_resolver(const struct host *h)
 	_cleanup_close_ int etc = -EBADF;
 	size_t len;
 
-	if (host_live_read(h, RESOLV_CONF, 65536, &text, &len) == 0 && names_a_server(text))
+	if (host_live_read(h, RESOLV_CONF, 65536, &text, &len) == 0 && network_names_a_server(text))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		free(TAKE_PTR(text));
-		if (host_live_read(h, places[i], 65536, &text, &len) == 0 && names_a_server(text))
+		if (host_live_read(h, places[i], 65536, &text, &len) == 0 && network_names_a_server(text))
 			break;
 		free(TAKE_PTR(text));
 	}
-	if (!text && (from_leases(h, &text) < 0 || !names_a_server(text)))
+	if (!text && (from_leases(h, &text) < 0 || !network_names_a_server(text)))
 		return;
 	/* the initramfs' own file system: it is thrown away at switch-root */
 	if (host_live_mkdir(h, "/etc", &etc) < 0 || write_file_at(etc, "resolv.conf", text, strlen(text), 0644) < 0)

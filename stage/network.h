@@ -27,5 +27,11 @@ int network_down_run(const struct host *h);
 
 /* Is there a default route, IPv4 or IPv6? From the text of /proc/net/route and ipv6_route. Pure. */
 bool network_has_default_route(const char *route, const char *ipv6_route);
+/* Does this text of a resolv.conf(5) name a server? Pure. */
+bool network_names_a_server(const char *text);
+/* Adds the servers of the DNS= lines in one of networkd's leases. Pure. -ENOMEM. */
+int network_lease_servers(const char *lease, struct strv *ret) _must_check_;
+/* A resolv.conf(5) that names the first three. Pure. NULL: no memory. Caller frees. */
+char *network_resolver_text(const struct strv *servers);
 
 #endif
