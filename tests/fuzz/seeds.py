@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the corpus files of the fuzzers that are not text: seeds.py CORPUS-DIR. The same bytes each time."""
+"""Writes the corpus files that follow a pattern, which are all that are not text: seeds.py CORPUS-DIR. The same bytes each time."""
 import gzip
 import io
+import json
 import struct
 import sys
 import tarfile
@@ -204,9 +205,115 @@ def tars() -> dict[str, bytes]:
     }
 
 
+# --- http: answers to one file, routes, leases ---
+
+def answer(status: str, *headers: str, body: str = "") -> str:
+    return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *headers, "")) + body
+
+
+def transfers() -> dict[str, bytes]:
+    etag, other, date = 'ETag: "a"', 'ETag: "b"', "Last-Modified: Mon, 23 Nov 2026 08:00:00 GMT"
+    first = answer("200 OK", etag, date, "Content-Length: 10", body="0123456\n")
+
+    def part(begin: int, *headers: str) -> str:
+        return answer("206 Partial Content", *headers, f"Content-Range: bytes {begin}-9/10", body="89")
+
+    zeros = "0" * 32
+    table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+    texts = {
+        "whole": first,
+        "rest": first + part(8, etag),
+        "rest-by-date": answer("200 OK", date, body="x") + part(1, date),
+        "whole-again": first + answer("200 OK", etag, body="0123456\n89"),
+        "shorter-now": first + answer("200 OK", etag, body="012"),
+        "other-part": first + part(7, etag),
+        "other-file": first + part(8, other),
+        "no-range": first + answer("206 Partial Content", etag, body="89"),
+        "no-validator": answer("200 OK", body="x") + answer("200 OK", body="xy"),
+        "weak": answer("200 OK", 'ETag: W/"a"', body="x") + part(1, 'ETag: W/"a"'),
+        "part-first": part(0, etag),
+        "range-of-2-64": first + part(2**64, etag),
+        "redirect": answer("302 Found", "Location: https://elsewhere/", etag, "Content-Encoding: gzip") + first,
+        "early-hints": answer("103 Early Hints", "Link: </x>") + first,
+        "encoded": answer("200 OK", "Content-Encoding: gzip"),
+        "identity": answer("200 OK", "Content-Encoding: Identity", body="x"),
+        "challenge": answer("401 Unauthorized", 'WWW-Authenticate: Bearer realm="https://a/",service="s"', "WWW-Authenticate: Basic"),
+        "later": answer("503 Service Unavailable", "Retry-After: 5") + first,
+        "no-empty-line": "HTTP/1.1 200 OK\r\nETag: \"a\"\r\n",
+        "folded": answer("200 OK", 'ETag:\t "a" \t', " folded", body="x"),
+        "nul": answer("200 OK", "ETag: a\0b", "\0", body="x"),
+        "long-line": answer("200 OK", "ETag: " + "x" * 1000, body="x") + answer("200 OK", "ETag: " + "x" * 1000, body="xy"),
+        "too-many": answer("200 OK", *["X: " + "x" * 90] * 30),
+        "route": table + "ens3\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
+        "route-local": table + "ens3\t0002000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0\n",
+        "route-ipv6": f"{zeros} 00 {zeros} 00 fe80{zeros[6:]}02 00000400 00000001 00000000 00000003     ens3\n",
+        "route-ipv6-lo": f"{zeros} 00 {zeros} 00 {zeros} ffffffff 00000001 00000000 00200200       lo\n",
+        "lease": "# private\nADDRESS=10.0.2.15\nDNS=10.0.2.3 10.0.2.4\nDNS=1.1.1.1  8.8.8.8\nROUTER=10.0.2.2\n",
+        "resolver": "search example\nnameserver 10.0.2.3\nnameserver ::1\n",
+        "empty": "",
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+# --- oci: documents, challenges, templates ---
+
+BUNDLE_TYPE = "application/vnd.modulus.bundle.v1.tar+zstd"
+
+
+def descriptor(digit: str, **fields: object) -> dict:
+    return {"digest": "sha256:" + digit * 64, "size": 1, **fields}
+
+
+def registry_texts() -> dict[str, bytes]:
+    layer, other = descriptor("a", mediaType=BUNDLE_TYPE), descriptor("b", mediaType="application/x-tar")
+    platforms = [descriptor(digit, platform={"architecture": name, "os": "linux"}) for digit, name in (("a", "amd64"), ("b", "arm64"))]
+    documents = {
+        "manifest": {"schemaVersion": 2, "config": other, "layers": [other, layer]},
+        "manifest-two": {"layers": [layer, layer]},
+        "manifest-none": {"layers": [other]},
+        "manifest-short-digest": {"layers": [{**layer, "digest": "sha256:ab"}]},
+        "index": {"schemaVersion": 2, "manifests": platforms},
+        "index-one": {"manifests": platforms[1:]},
+        "index-odd": {"manifests": [1, None, {"platform": "amd64"}, {"platform": {"architecture": 1}}]},
+        "token": {"token": "abc-._~+/=", "expires_in": 300},
+        "access-token": {"access_token": "abc"},
+        "token-with-a-header": {"token": "a\r\nX: y"},
+        "auth": {"auths": {"registry.example": {"auth": "dXNlcjpwYXNz"}}},
+        "auth-padding-only": {"auths": {"registry.example": {"auth": "=="}}},
+        "auth-no-colon": {"auths": {"registry.example": {"auth": "dXNlcg=="}}},
+        "list": [[[{}]]],
+    }
+    challenges = {
+        "challenge": 'realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull"',
+        "challenge-query": 'realm="https://auth.example/?a=b", service="a b&c"',
+        "challenge-here": 'realm="http://127.0.0.1:5001/token"',
+        "challenge-here-ipv6": 'realm="http://[::1]:5001/token"',
+        "challenge-user": 'realm="http://127.0.0.1:80@auth.example/token"',
+        "challenge-backslash": 'realm="http://localhost\\@auth.example/"',
+        "challenge-not-tls": 'realm="http://auth.example/token"',
+        "challenge-open": 'realm="https://auth.example',
+        "challenge-inside": 'scope="x realm=\\"https://a/",realm="https://b/"',
+    }
+    templates = {
+        "template": "registry.example:5000/fleet/{name}:{version}-{flavor}-{kernel}-{machine}-{kind}\n535.1\nopen\n6.1.0-1-amd64",
+        "template-digest": "registry.example/gpu@sha256:" + "a" * 64,
+        "template-address": "https://host/{version}/{name}.tar.zst\n../a b%2f\x7f",
+        "template-here": "127.0.0.1:5000/gpu:{version}\n1+2",
+        "template-unknown": "{nome}",
+        "template-open": "{name",
+        "template-long": "{version}" * 8 + "\n" + "/" * 64,
+        "template-control": "\x1b[2J{\x1b",
+        "empty": "",
+    }
+    return ({name: json.dumps(document).encode() for name, document in documents.items()} |
+            {name: f"Bearer {text}".encode() for name, text in challenges.items()} |
+            {name: text.encode() for name, text in templates.items()})
+
+
 def main() -> None:
     root = Path(sys.argv[1])
-    for name, files in (("notes", notes()), ("module", modules()), ("stream", streams()), ("unpack", tars())):
+    for name, files in (("notes", notes()), ("module", modules()), ("stream", streams()), ("unpack", tars()),
+                        ("http", transfers()), ("oci", registry_texts())):
         (root / name).mkdir(parents=True, exist_ok=True)
         for file, data in files.items():
             (root / name / file).write_bytes(data)
