@@ -13,6 +13,11 @@ if [ -x /run/modulus/bin/modulus ]; then
 fi
 $report real-root kernel-log $bb dmesg
 $report real-root cache $bb find /var/lib/modulus -type f
+# what modulus-finish.service does in a root with systemd
+$bb mount -o remount,rw /
+if [ -x /run/modulus/bin/modulus ]; then
+    $report real-root finish /run/modulus/bin/modulus finish
+fi
 $report real-root end $bb true
 $bb mount -o remount,ro / 2> /dev/null
 $bb sync

@@ -50,6 +50,14 @@ network() {
 settings() {
     $bb grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf 2> /dev/null
 }
+# device and driver of each
+virtio_drivers() {
+    for device in /sys/bus/virtio/devices/*; do
+        echo "${device##*/} $($bb basename "$($bb readlink "$device/driver")")"
+    done
+}
+section virtio-drivers virtio_drivers
+section modprobe.d $bb grep -r . /run/modprobe.d
 section network network
 section network-settings settings
 section network-files $bb find /run/systemd/network /run/systemd/netif /run/NetworkManager /run/modulus/network

@@ -14,6 +14,7 @@ from .secureboot import SecureBoot
 
 PUBLIC_KEY = "/etc/modulus/keys/test.pub"
 GPU_MATCH = "pci:v00001AF4d00001050*"
+VIRTIO_GPU_MATCH = "virtio:d00000010v*"       # the same device, where a driver binds it
 UUID_USR = "7130c94a-213a-4e5a-8e26-6cce9662f132"
 UUID_USR_B = "e03dd35c-7c2d-4a47-b3fe-27f15780a57c"
 UUID_ROOT = "5a0d1b6e-3c55-4f0b-8f0e-1c9a7e2f4d10"
@@ -81,6 +82,13 @@ class Workshop:
         with self._lock:
             made = modules.obtain(self.programs, self.kernel, self.build_tree, modules.HELLO, symvers=True)
             return made[modules.HELLO]
+
+    @cached_property
+    def rival(self) -> Path:
+        """A module that binds the GPU and drives nothing."""
+        with self._lock:
+            made = modules.obtain(self.programs, self.kernel, self.build_tree, modules.RIVAL, symvers=True)
+            return made["rival_gpu"]
 
     @cached_property
     def faults(self) -> dict[str, Path]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from . import bundles, disk, guest, modules, secureboot, trees
-from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, SMALL_INIT, USR_ARGUMENTS, Usr, Workshop, driver_file)
+from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, SMALL_INIT, USR_ARGUMENTS, VIRTIO_GPU_MATCH, Usr, Workshop,
+                       driver_file)
 from .report import Report
 from .webserver import WebServer, private_authority
 
@@ -179,6 +180,19 @@ def faulty(shop: Workshop) -> SimpleNamespace:
                for name in on_usr}
     return _configured(shop, "faulty", Usr(on_usr, in_tree=True), drivers, ["rw"])
 
+# Who asks for the device, in this order
+RIVAL, FAILING = "a-rival", "zz-failing"
+
+
+def rivals(shop: Workshop) -> SimpleNamespace:
+    """A rival holds the GPU, the real driver takes it, and one that fails takes it from that."""
+    room = shop.room("rivals-parts")
+    on_usr = {RIVAL: shop.bundle_of(room, RIVAL, shop.rival), DRIVER: shop.bundle(room, DRIVER),
+              FAILING: shop.bundle_of(room, FAILING, shop.faults["fault_einval"])}
+    drivers = {RIVAL: driver_file(), DRIVER: driver_file(match=VIRTIO_GPU_MATCH, extra="Evict=rival_gpu\n"),
+               FAILING: driver_file(match=VIRTIO_GPU_MATCH, extra="Evict=virtio_gpu\n")}
+    return _configured(shop, "rivals", Usr(on_usr, in_tree=True), drivers, ["rw"])
+
 
 def read_only_root(shop: Workshop) -> SimpleNamespace:
     """Root mounted `ro`, a driver file with keys that nobody knows, a bundle that holds the driver module alone. The
@@ -268,5 +282,5 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, secure_boot, refused, read_only_root,
+        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, secure_boot, refused, rivals, read_only_root,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}

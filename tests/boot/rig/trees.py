@@ -78,13 +78,21 @@ def _common_root(folder: Path) -> None:
     write(folder / "etc" / "modprobe.d" / "no-gpu.conf", f"install {GPU_MODULE} /bin/false\n")
     # Debian's Ignition relabels, and asks this file for the policy's name
     write(folder / "etc" / "selinux" / "config", "SELINUX=disabled\nSELINUXTYPE=stub\n")
+    # the root that was mounted `ro` becomes writable later, as on every Debian
+    write(folder / "etc" / "fstab", "LABEL=ROOT / ext4 defaults 0 0\n")
     for name in ("dev", "proc", "sys", "run", "tmp", "usr", "var/lib", "var/log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+
+
+def _finish_unit(folder: Path) -> None:
+    """Enabled, as the snippet does it; there is no systemd in the small roots that would read it."""
+    write(folder / "etc" / "systemd" / "system" / "multi-user.target.wants" / "modulus-finish.service", "[Service]\n")
 
 
 def small_root(folder: Path) -> Path:
     """The root of a machine whose /usr is a partition of its own."""
     _common_root(folder)
+    _finish_unit(folder)
     for name, target in MERGED.items():
         (folder / name).symlink_to(target)
     (folder / "etc" / "os-release").symlink_to("../usr/lib/os-release")
@@ -94,6 +102,7 @@ def small_root(folder: Path) -> Path:
 def lone_root(folder: Path) -> Path:
     """A root that needs no /usr: busybox in /bin, /usr an empty directory on which nothing is ever mounted."""
     _common_root(folder)
+    _finish_unit(folder)
     _programs(folder / "bin", "/bin", {"modulus-report": "report.sh", "modulus-test-init": "init.sh"})
     write(folder / "etc" / "os-release", OS_RELEASE)
     return folder
@@ -118,5 +127,4 @@ def debian_root(folder: Path, debian: Path) -> Path:
     _common_root(folder)
     write(folder / "etc" / "machine-id", "uninitialized\n")
     (folder / "etc" / "systemd" / "system" / "default.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
-    write(folder / "etc" / "fstab", "")
     return folder
