@@ -13,16 +13,32 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-static void run(int (*fn)(void *ctx), void *ctx, int out)
+/*
+ * A child that hangs in the kernel is there as long as the machine runs. With our descriptors it
+ * would keep file systems busy that the boot wants to remount or to unmount.
+ */
+static void close_all_but(int a, int b)
+{
+	unsigned int low = (unsigned int)MIN(a, b), high = (unsigned int)(a > b ? a : b);
+
+	if (low > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, low - 1, 0);
+	if (high > low + 1)
+		(void)close_range(low + 1, high - 1, 0);
+	(void)close_range(high + 1, ~0u, 0);
+}
+
+static void run(int (*fn)(void *ctx), void *ctx, int keep_fd, int out)
 {
 	int result;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_all_but(keep_fd > STDERR_FILENO ? keep_fd : out, out);
 	result = fn(ctx);
 	_exit(write_full(out, &result, sizeof(result)) < 0 ? 1 : 0);
 }
 
-int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us)
+int child_call(int (*fn)(void *ctx), void *ctx, int keep_fd, uint64_t until_us)
 {
 	_cleanup_close_ int in = -EBADF, out = -EBADF;
 	struct pollfd p = { .events = POLLIN };
@@ -38,7 +54,7 @@ int child_call(int (*fn)(void *ctx), void *ctx, uint64_t until_us)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		run(fn, ctx, out);
+		run(fn, ctx, keep_fd, out);
 	close_fdp(&out);
 	p.fd = in;
 	while ((now = now_us()) < until_us) {

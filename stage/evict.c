@@ -39,7 +39,7 @@ static int write_sysfs(const struct host *h, const char *path, const char *value
 {
 	struct sysfs_write w = { .live_fd = h->live_fd, .path = path, .value = value };
 
-	return child_call(do_write, &w, now_us() + LIMIT_UNBIND_US);
+	return child_call(do_write, &w, h->live_fd, now_us() + LIMIT_UNBIND_US);
 }
 
 /* Writes, and remembers what undoes it. */

@@ -217,7 +217,7 @@ static int insert(struct loader *l, const char *name, int (*fn)(void *), struct 
 	if (began >= l->req->until_us)
 		return err_set(l->err, -E_OVER_BUDGET, "Budget= ran out before %s", name);
 	call->ops = l->req->host->ops;
-	r = child_call(fn, call, insert_deadline(l));
+	r = child_call(fn, call, call->fd, insert_deadline(l));
 	*ret_us = now_us() - began;
 	l->report->crashed = l->report->crashed || r == -E_INIT_HUNG || r == -E_INIT_FAILED;
 	/* EEXIST: somebody was faster, or the init function itself said so; sysfs knows */
@@ -327,7 +327,7 @@ static int report_tree_module(struct loader *l, struct kmod_module *mod, bool wa
 static int insert_from_tree(struct loader *l, struct kmod_module *mod, const char *name)
 {
 	struct kmod_list *deps = kmod_module_get_dependencies(mod), *item;
-	struct insert_call call = { .mod = mod };
+	struct insert_call call = { .fd = -EBADF, .mod = mod };
 	bool was_live[64] = { 0 };
 	uint64_t us = 0;
 	size_t i = 0;
