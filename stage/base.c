@@ -244,7 +244,8 @@ int open_resolve(int dirfd, const char *path, int flags, mode_t mode, uint64_t r
 
 int mkdir_beneath(int dirfd, const char *path, mode_t mode, int *ret_fd)
 {
-	_cleanup_close_ int at = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
+	/* not a duplicate: one that was opened for its path only cannot be fsynced */
+	_cleanup_close_ int at = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_free_ char *copy = strdup(path);
 	char *save = NULL;
 
@@ -255,7 +256,7 @@ int mkdir_beneath(int dirfd, const char *path, mode_t mode, int *ret_fd)
 	for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
 		int next;
 
-		if (mkdirat(at, part, mode) < 0 && errno != EEXIST)
+		if (mkdirat(at, part, mode) < 0 ? errno != EEXIST : fsync(at) < 0)
 			return -errno;
 		next = open_resolve(at, part, O_RDONLY | O_DIRECTORY, 0,
 				    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);

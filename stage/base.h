@@ -109,7 +109,10 @@ int write_full(int fd, const void *buf, size_t len) _must_check_;
  */
 int write_file_at(int dirfd, const char *name, const void *buf, size_t len, mode_t mode) _must_check_;
 
-/* mkdir -p of a relative path below dirfd, without following links out; opens the last one. */
+/*
+ * mkdir -p of a relative path below dirfd, without following links out; opens the last one. What
+ * it made survives a power cut.
+ */
 int mkdir_beneath(int dirfd, const char *path, mode_t mode, int *ret_fd) _must_check_;
 
 /* openat2(2). glibc 2.36 has no wrapper. Returns a descriptor or -errno. O_CLOEXEC is added. */

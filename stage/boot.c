@@ -159,7 +159,7 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 
 	notify_systemd("STATUS=%s: reading %s", d->name, c->origin);
 	if (!streq(c->source, "cache")) {
-		if (store_begin(b->host, c->bundle, replace, &copy, &why) < 0 &&
+		if (store_begin(b->host, b->config->cache, c->bundle, replace, &copy, &why) < 0 &&
 		    strv_addf(&rep->warnings, "not cached: %s: %s", reason_word(why.code), why.text) < 0)
 			return err_sys(err, -ENOMEM, "%s", d->name);
 		if (copy) {
@@ -226,9 +226,9 @@ static int try_candidates(const struct boot *b, const struct driver *d, struct c
 			continue;
 		}
 
-		/* a cached copy that turned out bad is replaced by the good one, which has its name */
+		/* a cached copy that could not be used is replaced by the good one, which has its name */
 		for (size_t j = 0; j < rep->rejected.n; j++)
-			replace = replace || rep->rejected.v[j].why.code == -E_CORRUPT;
+			replace = replace || str_prefix(rep->rejected.v[j].origin, source_cache.scheme, NULL);
 		r = use_candidate(b, d, &found->v[i], until_us, replace, rep, &why);
 		if (r == 0)
 			return 0;
@@ -236,7 +236,8 @@ static int try_candidates(const struct boot *b, const struct driver *d, struct c
 			rep->result = why;
 			return r;
 		}
-		if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0)
+		if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0 ||
+		    source_quarantine(b->host, b->config, &rep->rejected, rep->rejected.n - 1, &rep->warnings) < 0)
 			return err_sys(&rep->result, -ENOMEM, "%s", d->name);
 	}
 	return 1;
@@ -305,6 +306,8 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 	notify_systemd("EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)(req.until_us - began + UNIT_SLACK_US));
 	r = source_find_local(&req, &found, &rep->rejected, &rep->result);
 	report_phase(rep, "source", now_us() - began);
+	if (r == 0 && source_quarantine(b->host, b->config, &rep->rejected, 0, &rep->warnings) < 0)
+		r = err_sys(&rep->result, -ENOMEM, "%s", d->name);
 	if (r == 0)
 		r = try_candidates(b, d, &found, req.until_us, rep);
 	if (r > 0)

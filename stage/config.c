@@ -65,7 +65,7 @@ int config_parse_duration(const char *s, uint64_t *ret_us)
 
 /* --- one key --- */
 
-enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_CHOICE };
+enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_CHOICE, KEY_PLACE };
 
 static const struct key {
 	const char *section, *name;
@@ -81,6 +81,7 @@ static const struct key {
 	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS, NULL },
 	{ "Driver", "Evict", KEY_WORDS, offsetof(struct driver, evict), LIMIT_LOAD_NAMES, NULL },
 	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES, NULL },
+	{ "Source", "Cache", KEY_PLACE, offsetof(struct driver, cache), LIMIT_URL_BYTES, NULL },
 	{ "Network", "CA", KEY_STRING, offsetof(struct driver, ca), LIMIT_URL_BYTES, NULL },
 	{ "Network", "Proxy", KEY_STRING, offsetof(struct driver, proxy), LIMIT_URL_BYTES, NULL },
 	{ "Network", "Credentials", KEY_STRING, offsetof(struct driver, credentials), LIMIT_URL_BYTES, NULL },
@@ -91,6 +92,8 @@ static const struct key {
 	{ "Policy", "Trial", KEY_CHOICE, offsetof(struct driver, trial), 0, "auto required none" },
 	{ "Policy", "Required", KEY_CHOICE, offsetof(struct driver, required), 0, "no yes" },
 	{ "Policy", "OnFailure", KEY_CHOICE, offsetof(struct driver, on_failure), 0, "emergency reboot poweroff" },
+	{ "Build", "Command", KEY_WORDS, offsetof(struct driver, build), LIMIT_BUILD_WORDS, NULL },
+	{ "Build", "Timeout", KEY_DURATION, offsetof(struct driver, build_us), 0, NULL },
 };
 
 static int set_string(char **field, const char *value)
@@ -122,6 +125,18 @@ static int choose(const char *choices, const char *value, unsigned int *ret)
 	return -EINVAL;
 }
 
+/* A directory, or a partition as fstab(5) names one. */
+static bool is_place(const char *value)
+{
+	static const char *const tags[] = { "/", "LABEL=", "UUID=", "PARTLABEL=", "PARTUUID=" };
+	const char *rest;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
+		if (str_prefix(value, tags[i], &rest) && *rest)
+			return true;
+	return false;
+}
+
 /* -EINVAL: not such a value. -E2BIG: too long, too many. */
 static int set_key(const struct key *k, const char *value, bool first, struct driver *d)
 {
@@ -131,6 +146,10 @@ static int set_key(const struct key *k, const char *value, bool first, struct dr
 	int r;
 
 	switch (k->type) {
+	case KEY_PLACE:
+		if (strlen(value) > k->max)
+			return -E2BIG;
+		return is_place(value) ? set_string(field, value) : -EINVAL;
 	case KEY_STRING:
 		if (strlen(value) > k->max)
 			return -E2BIG;
@@ -267,6 +286,8 @@ int config_parse_driver(const char *path, const char *text, size_t len, struct d
 		return r;
 	if (!d->version)
 		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Version= is missing", path);
+	if (d->build.n > 0 && d->build.v[0][0] != '/')
+		return err_set(err, -E_BAD_CONFIG, "%s: [Build] Command=%s is not an absolute path", path, d->build.v[0]);
 	if (d->match.n == 0)
 		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Match= is missing", path);
 	for (size_t i = 0; i < d->match.n; i++)
@@ -288,6 +309,8 @@ static void driver_free(struct driver *d)
 	free(d->ca);
 	free(d->proxy);
 	free(d->credentials);
+	free(d->cache);
+	strv_free(&d->build);
 	strv_free(&d->match);
 	strv_free(&d->load);
 	strv_free(&d->options);
@@ -301,6 +324,7 @@ void config_free(struct config *c)
 	for (size_t i = 0; i < c->n_drivers; i++)
 		driver_free(&c->drivers[i]);
 	free(c->drivers);
+	free(c->cache);
 	strv_free(&c->blacklist);
 	strv_free(&c->warnings);
 	*c = (struct config){ 0 };
@@ -317,13 +341,13 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 
 	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
 				.trust_usr = from->trust_usr, .trial = from->trial, .required = from->required,
-				.on_failure = from->on_failure };
+				.on_failure = from->on_failure, .build_us = from->build_us };
 	for (size_t n = 0; n < ARRAY_SIZE(strings); n++)
 		if (strings[n].from && set_string(strings[n].to, strings[n].from) < 0)
 			return -ENOMEM;
 	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0 ||
 	    strv_copy(&ret->match, &from->match) < 0 || strv_copy(&ret->load, &from->load) < 0 ||
-	    strv_copy(&ret->evict, &from->evict) < 0)
+	    strv_copy(&ret->evict, &from->evict) < 0 || strv_copy(&ret->build, &from->build) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -391,6 +415,8 @@ static int add_driver(const struct host *h, const char *dir, const char *file, c
 		r = config_parse_driver(d->path, text, len, d, &c->warnings, &d->error);
 	if (r == -ENOENT)
 		(void)err_set(&d->error, -E_BAD_CONFIG, "%s: a dangling link", d->path);
+	if (d->cache && strv_addf(&c->warnings, "%s: Cache= counts in " CONFIG_GLOBAL " only", d->path) < 0)
+		return -ENOMEM;
 	if (r == -ENOMEM)
 		return r;
 	if (d->from.n == 0 && (strv_add(&d->from, "cache:") < 0 || strv_add(&d->from, "usr:") < 0))
@@ -525,7 +551,7 @@ static int apply_from(const struct cmdline *cmdline, struct driver *d)
 int config_read(const struct host *h, const struct cmdline *cmdline, struct config *ret, struct err *err)
 {
 	_cleanup_config_ struct config c = { 0 };
-	struct driver defaults = { .budget_us = DEFAULT_BUDGET_US };
+	struct driver defaults = { .budget_us = DEFAULT_BUDGET_US, .build_us = DEFAULT_BUILD_US };
 	const char *off = cmdline_get(cmdline, "modulus"), *budget = cmdline_get(cmdline, "modulus.budget");
 	struct err global = { 0 };
 	uint64_t budget_us = 0;
@@ -542,6 +568,7 @@ int config_read(const struct host *h, const struct cmdline *cmdline, struct conf
 			return q;
 		}
 	}
+	c.cache = TAKE_PTR(defaults.cache);
 	driver_free(&defaults);
 	drop_masked(&c);
 	if (r == -ENOMEM || read_blacklist(cmdline, &c.blacklist) < 0)

@@ -38,6 +38,9 @@ struct driver {
 	unsigned int trial;      /* enum trial_mode */
 	unsigned int required;   /* 1: on_failure is carried out when it is not loaded */
 	unsigned int on_failure; /* enum on_failure */
+	struct strv build; /* the command that makes a bundle here, and its arguments; empty: none */
+	uint64_t build_us; /* its time */
+	char *cache;       /* of modulus.conf only: see struct config */
 	bool masked;       /* an empty file: config_read() drops it */
 	struct err error;  /* code != 0: this driver cannot be used, and why */
 };
@@ -45,6 +48,7 @@ struct driver {
 struct config {
 	struct driver *drivers;
 	size_t n_drivers;
+	char *cache; /* Cache=: an absolute path, a device below /dev or PARTLABEL=...; NULL: the usual place */
 	struct strv blacklist; /* module names, '-' as '_' */
 	struct strv warnings;
 	bool off;   /* modulus=off */

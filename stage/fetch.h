@@ -5,13 +5,41 @@
 #ifndef MODULUS_FETCH_H
 #define MODULUS_FETCH_H
 
-#include "host.h"
+#include "source.h"
+
+/* What the commands that fill the cache read first. All zeroes before. */
+struct fetch_machine {
+	struct cmdline cmdline;
+	struct config config;
+	struct kernel kernel; /* the running one */
+};
+
+/* Reads it, and says the configuration's warnings. */
+int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct err *err) _must_check_;
+void fetch_machine_done(struct fetch_machine *m);
+#define _cleanup_fetch_machine_ _cleanup_(fetch_machine_done)
+
+/* Makes of the running kernel one of another release, of which less is known. */
+void fetch_for_kernel(struct kernel *k, const char *release);
 
 struct fetch_request {
 	const struct host *host;
 	const char *release; /* of the kernel to fetch for; NULL: the running one */
 	const struct strv *names; /* drivers; empty: all that are configured */
 };
+
+/*
+ * Verifies one candidate to its end and keeps it in the cache, in place of an older copy; one that
+ * is in the cache is verified where it is. Shows the progress. 0, or why not; then the cache is as
+ * it was.
+ */
+int fetch_keep(const struct source_request *req, struct candidate *c, struct err *err) _must_check_;
+
+/*
+ * The best of the local places that is good to its end, or else of the network, is kept. Damaged
+ * files of the cache that were come across are moved out of the way. 0, or why there is none.
+ */
+int fetch_best(const struct source_request *req, struct err *err) _must_check_;
 
 /*
  * For each driver: the best bundle of any source, verified completely, into the cache, whether

@@ -49,6 +49,7 @@
 #define LIMIT_CONFIG_BYTES (64u << 10)
 #define LIMIT_DRIVERS 32u
 #define LIMIT_SOURCES 16u
+#define LIMIT_BUILD_WORDS 64u
 /* COMMAND_LINE_SIZE is 2,048 on x86 and arm64; some architectures allow 4,096. */
 #define LIMIT_CMDLINE_BYTES (16u << 10)
 
@@ -86,6 +87,10 @@
 #define LIMIT_INSERT_US (60ull * 1000000)
 /* Budget= of a driver when the file does not say. */
 #define DEFAULT_BUDGET_US (60ull * 1000000)
+/* Timeout= of [Build] when the file does not say: NVIDIA's open modules take 10 minutes on two cores. */
+#define DEFAULT_BUILD_US (30ull * 60 * 1000000)
+/* From SIGTERM to SIGKILL for a command that did not end in its time. */
+#define LIMIT_BUILD_END_US (5ull * 1000000)
 /* How long boot waits for udev to have handled the devices that are there. */
 #define LIMIT_SETTLE_US (10ull * 1000000)
 /* Attempts in which the machine went down before a bundle is blocked; boot counting's usual three. */
@@ -111,5 +116,16 @@
 /* Free space that the cache leaves to others: 64 MiB, and 5 % of the file system. */
 #define CACHE_RESERVE_BYTES (64ull << 20)
 #define CACHE_RESERVE_PERCENT 5u
+/* More than a cache of all kernels and drivers that a machine ever had. */
+#define LIMIT_CACHE_FILES 4096u
+/* Kernels that are looked after: installed ones, and those that something is cached for. */
+#define LIMIT_KERNELS 64u
+/* Kernels that are neither running nor installed, whose bundles are kept: the next one and the last one. */
+#define CACHE_OTHER_KERNELS 2u
+/* Bundles that are kept of one driver for one kernel: the one in use, and one to go back to. */
+#define CACHE_KEEP_BUNDLES 2u
+/* Damaged files of the cache that are kept for whoever wants to look at them. */
+#define CACHE_QUARANTINE_FILES 4u
+#define CACHE_QUARANTINE_BYTES (64ull << 20)
 
 #endif

@@ -139,7 +139,7 @@ static bool is_others_file(const struct source_request *req, const char *origin)
 	return owner && !streq(owner->name, req->driver->name);
 }
 
-static int consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,
+int source_consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,
 		    const char *origin, struct candidates *found, struct rejections *rejected, struct err *err)
 {
 	_cleanup_bundle_ struct bundle *b = NULL;
@@ -193,7 +193,7 @@ static int look_into(struct source *s, unsigned int order, struct candidates *fo
 		}
 		if (r < 0)
 			break;
-		q = consider(s->req, s->ops->scheme, order, reader, origin, found, rejected, err);
+		q = source_consider(s->req, s->ops->scheme, order, reader, origin, found, rejected, err);
 		if (q < 0)
 			return q;
 	}
@@ -259,7 +259,7 @@ static int look_at(const struct source_request *req, unsigned int i, bool networ
 		(void)err_set(&why, -E_BAD_CONFIG, "not a source that this program knows");
 		return rejections_add(rejected, spec, &why) < 0 ? err_sys(err, -ENOMEM, "%s", spec) : 0;
 	}
-	if (!s.ops || s.ops->network != network)
+	if (!s.ops || s.ops->network != network || (req->without_cache && s.ops == &source_cache))
 		return 0;
 	r = look_into(&s, i, found, rejected, err);
 	s.ops->close(&s);

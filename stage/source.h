@@ -59,6 +59,7 @@ struct source_request {
 	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
 	enum bundle_kind kind;
+	bool without_cache; /* what is kept here already does not count */
 	uint64_t until_us; /* CLOCK_BOOTTIME; for the network */
 	uint64_t retry_until_us; /* filled by source_find_network(): this source's share of the time */
 };
@@ -76,6 +77,20 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
  */
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err) _must_check_;
+
+/*
+ * Judges one bundle: into found when it answers the request, into rejected with the reason when not.
+ * Takes the reader. source: a static word, origin: where it is. -ENOMEM.
+ */
+int source_consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,
+		    const char *origin, struct candidates *found, struct rejections *rejected, struct err *err) _must_check_;
+
+/*
+ * Of the rejections from number `from` on, those that are damaged files of the cache: out of the
+ * way (store_quarantine), and a line for each in *said. -ENOMEM.
+ */
+int source_quarantine(const struct host *h, const struct config *c, const struct rejections *rejected, size_t from,
+		      struct strv *said) _must_check_;
 
 /* What may be shown of a source's address: all but "user:password@". Caller frees; NULL: no memory. */
 char *source_shown(const char *spec) _must_check_;
@@ -113,7 +128,7 @@ struct source {
 
 extern const struct source_ops source_cache, source_usr, source_http, source_https, source_oci;
 
-/* Lists the bundles of s->base into s->names; prefix narrows the file names (may be ""). */
+/* Lists the bundles of s->base into s->names; prefix narrows the file names (NULL: all of them). */
 int source_dir_list(struct source *s, const char *prefix) _must_check_;
 /* source_ops.next and .close for a listed directory. */
 int source_dir_next(struct source *s, struct reader **ret_reader, char **ret_origin, struct err *err);

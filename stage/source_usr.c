@@ -16,11 +16,12 @@
 #include <blkid/blkid.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <strings.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "privatemount.h"
 #include "source.h"
 
 #define BUNDLES "lib/modulus/bundles"
@@ -39,30 +40,25 @@ static const struct {
 /* "flatcar-rootfs": both /usr slots and nothing else (flatcar/scripts, disk_layout.json). */
 #define FLATCAR_USR "5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6"
 
-/*
- * File systems that we let the kernel parse, and the option that keeps each from replaying its
- * log: a read-only look must not write (kernel Documentation/filesystems).
- */
-static const struct {
-	const char *type, *key, *value;
-} file_systems[] = {
-	{ "erofs", NULL, NULL },	    { "squashfs", NULL, NULL },
-	{ "ext4", "noload", NULL },	    { "xfs", "norecovery", NULL },
-	{ "btrfs", "rescue", "nologreplay" },
-};
-
 /* --- 1. mounted by the OS --- */
 
-static int use_dir(struct source *s, int usr_fd, const char *shown, struct err *err)
+/* Takes the directory, or the error of opening it. */
+static int use_dir(struct source *s, int fd, const char *shown, struct err *err)
 {
 	int r;
 
-	s->base = openat(usr_fd, BUNDLES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->base < 0)
-		return errno == ENOENT ? -ENOENT : err_sys(err, -errno, "%s/%s", shown, BUNDLES);
-	s->base_path = str_printf("%s/%s", shown, BUNDLES);
-	r = s->base_path ? source_dir_list(s, "") : -ENOMEM;
+	s->base = fd;
+	if (fd < 0)
+		return fd == -ENOENT ? fd : err_sys(err, fd, "%s/" BUNDLES, shown);
+	s->base_path = str_printf("%s/" BUNDLES, shown);
+	r = s->base_path ? source_dir_list(s, NULL) : -ENOMEM;
 	return r < 0 ? err_sys(err, r, "%s", shown) : 0;
+}
+
+/* A /usr that is not below the root: absolute links mean another place there, and are not followed. */
+static int use_usr(struct source *s, int usr_fd, const char *shown, struct err *err)
+{
+	return use_dir(s, open_resolve(usr_fd, BUNDLES, O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH), shown, err);
 }
 
 /* os-release(5): every vendor tree has /usr/lib/os-release; without it this is not the OS's /usr. */
@@ -75,43 +71,15 @@ static bool is_os_usr(int usr_fd)
 
 static int mount_usr(const char *device, int *ret_fd, struct err *err)
 {
-	_cleanup_close_ int fs = -EBADF, mnt = -EBADF;
-	const char *type = NULL;
-	size_t i, len;
-	blkid_probe p;
-	int r;
+	struct private_mount m;
+	int r = private_mount_open(device, PRIVATE_LOOK, &m, err);
 
-	p = blkid_new_probe_from_filename(device);
-	if (!p)
-		return err_sys(err, -errno, "%s", device);
-	blkid_probe_enable_superblocks(p, 1);
-	blkid_probe_set_superblocks_flags(p, BLKID_SUBLKS_TYPE);
-	r = blkid_do_safeprobe(p);
-	if (r == 0)
-		r = blkid_probe_lookup_value(p, "TYPE", &type, &len);
-	for (i = 0; r == 0 && i < ARRAY_SIZE(file_systems); i++)
-		if (streq(type, file_systems[i].type))
-			break;
-	blkid_free_probe(p);
-	if (r != 0 || i == ARRAY_SIZE(file_systems))
-		return err_set(err, -E_NO_BUNDLE, "%s holds no file system that a /usr may have", device);
-	fs = fsopen(file_systems[i].type, FSOPEN_CLOEXEC);
-	if (fs < 0)
-		return err_sys(err, -errno, "%s: file system %s", device, file_systems[i].type);
-	r = fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0);
-	if (r == 0)
-		r = fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0);
-	if (r == 0 && file_systems[i].key)
-		r = fsconfig(fs, file_systems[i].value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, file_systems[i].key,
-			     file_systems[i].value, 0);
-	if (r == 0)
-		r = fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-	if (r == 0)
-		mnt = fsmount(fs, FSMOUNT_CLOEXEC,
-			      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (r < 0 || mnt < 0)
-		return err_sys(err, -errno, "mounting %s", device);
-	*ret_fd = TAKE_FD(mnt);
+	if (r == -EMEDIUMTYPE)
+		r = err->code = -E_NO_BUNDLE;
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(m.top);
+	private_mount_close(&m);
 	return 0;
 }
 
@@ -261,7 +229,7 @@ static int usr_open(struct source *s, struct err *err)
 
 	usr = host_root_open(h, "/usr", O_RDONLY | O_DIRECTORY);
 	if (usr >= 0) {
-		r = use_dir(s, usr, "/usr", err);
+		r = use_dir(s, host_root_open(h, "/usr/" BUNDLES, O_RDONLY | O_DIRECTORY), "/usr", err);
 		if (r != -ENOENT || is_os_usr(usr))
 			return r;
 	}
@@ -269,7 +237,7 @@ static int usr_open(struct source *s, struct err *err)
 		return -ENOENT;
 	sysusr = host_live_open(h, "/sysusr/usr", O_RDONLY | O_DIRECTORY);
 	if (sysusr >= 0) {
-		r = use_dir(s, sysusr, "/sysusr/usr", err);
+		r = use_usr(s, sysusr, "/sysusr/usr", err);
 		if (r != -ENOENT || is_os_usr(sysusr))
 			return r;
 	}
@@ -282,7 +250,7 @@ static int usr_open(struct source *s, struct err *err)
 	if (r < 0)
 		return r;
 	shown = str_printf("%s:/usr", device);
-	return shown ? use_dir(s, mounted, shown, err) : err_sys(err, -ENOMEM, "usr");
+	return shown ? use_usr(s, mounted, shown, err) : err_sys(err, -ENOMEM, "usr");
 }
 
 const struct source_ops source_usr = {

@@ -9,17 +9,24 @@
 #include <sys/stat.h>
 
 #include "limit.h"
-#include "log.h"
 #include "rootfs.h"
 
 int state_read(const struct host *h, const char *dir, const char *name, json_t **ret)
 {
-	_cleanup_close_ int fd = host_root_open(h, dir, O_RDONLY | O_DIRECTORY);
+	_cleanup_rootfs_dir_ struct rootfs_dir d = ROOTFS_DIR_NONE;
+	_cleanup_close_ int fd = -EBADF;
 	_cleanup_free_ char *text = NULL;
+	struct err unsaid;
 	json_t *o;
 	size_t len;
-	int r = fd < 0 ? fd : read_whole_at(fd, name, LIMIT_STATE_BYTES, &text, &len);
+	int r = rootfs_dir_find(h, dir, &d, &unsaid);
 
+	if (r == -E_CACHE_UNREACHABLE) /* who goes on to write will hear it */
+		r = -ENOENT;
+	if (r == 0)
+		r = fd = rootfs_dir_open(&d, "", O_RDONLY | O_DIRECTORY);
+	if (r >= 0)
+		r = read_whole_at(fd, name, LIMIT_STATE_BYTES, &text, &len);
 	if (r < 0)
 		return r;
 	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -55,22 +62,21 @@ static int replace(int dirfd, const char *name, const char *text)
 int state_write(const struct host *h, const char *dir, const char *name, const json_t *state, struct err *err)
 {
 	_cleanup_free_ char *text = json_dumps(state, JSON_INDENT(1));
-	struct rootfs_writable writable;
-	int fd = -EBADF, r;
+	_cleanup_rootfs_dir_ struct rootfs_dir d = ROOTFS_DIR_NONE;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
 
 	if (!text)
 		return err_sys(err, -ENOMEM, "%s/%s", dir, name);
-	if (rootfs_is_hidden(h, dir))
-		return err_set(err, -E_CACHE_UNREACHABLE, "%s is on a file system that is not mounted yet", dir);
-	r = rootfs_writable_begin(h, &writable);
+	r = rootfs_dir_find(h, dir, &d, err);
+	if (r == 0)
+		r = rootfs_dir_writable(&d, err);
 	if (r < 0)
-		return err_sys(err, r, "%s: %s is read-only", dir, h->root_path);
-	r = mkdir_beneath(h->root_fd, dir, 0755, &fd);
+		return r;
+	r = rootfs_dir_make(&d, "", &fd);
 	if (r == 0)
 		r = replace(fd, name, text);
 	close_fdp(&fd);
-	if (rootfs_writable_end(&writable) < 0)
-		log_warning("%s could not be made read-only again", h->root_path);
 	if (r == -ENOSPC || r == -EDQUOT)
 		return err_set(err, -E_NO_SPACE, "%s/%s: %s", dir, name, strerror(-r));
 	return r < 0 ? err_sys(err, r, "%s/%s", dir, name) : 0;

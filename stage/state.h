@@ -11,15 +11,15 @@
 #include "host.h"
 
 /*
- * The JSON object in dir/name; *ret is the caller's. -ENOENT: none; -EBADMSG: not an object;
+ * The JSON object in dir/name; *ret is the caller's. -ENOENT: none, or not where it can be had now; -EBADMSG: not an object;
  * -EFBIG: more than LIMIT_STATE_BYTES; -errno.
  */
 int state_read(const struct host *h, const char *dir, const char *name, json_t **ret) _must_check_;
 
 /*
- * Replaces dir/name, makes the directories on the way, and makes a target root that is mounted
- * read-only writable for that moment. When it returns 0 the file survives a power cut.
- * -E_CACHE_UNREACHABLE: the place is hidden by a mount to come; -E_NO_SPACE; -errno.
+ * Replaces dir/name, makes the directories on the way, and makes a file system that is mounted
+ * read-only writable for that moment (rootfs.h). When it returns 0 the file survives a power cut.
+ * -E_CACHE_UNREACHABLE: the place cannot be had now; -E_NO_SPACE; -errno.
  */
 int state_write(const struct host *h, const char *dir, const char *name, const json_t *state, struct err *err)
 	_must_check_;

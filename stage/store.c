@@ -8,8 +8,10 @@
 #include "store.h"
 
 #include <dirent.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -17,25 +19,118 @@
 #include "lock.h"
 #include "log.h"
 
+#define SUFFIX ".tar.zst"
+#define QUARANTINE ".quarantine"
+
 struct store_copy {
-	struct rootfs_writable writable;
+	struct rootfs_dir dir;
 	int dirfd, fd;
-	char *dir, *name, *part;
+	char *folder, *name, *part;
 	uint64_t header, written;
 	int failed;
 };
+
+int store_find(const struct host *h, const char *where, struct rootfs_dir *ret, struct err *err)
+{
+	if (where && (*where != '/' || str_prefix(where, "/dev/", NULL)))
+		return rootfs_dir_find_on(h, where, STORE_DIR_ON_PARTITION, ret, err);
+	return rootfs_dir_find(h, where ? where : STORE_DIR, ret, err);
+}
+
+/* --- names --- */
+
+char *store_folder(const struct manifest *m)
+{
+	return strdup(m->kind == KIND_MODULES ? m->kernel.release : STORE_ANY);
+}
+
+char *store_file(const struct manifest *m)
+{
+	return str_printf("%s-%s-%s" SUFFIX, m->name, manifest_kind_word(m->kind), m->digest);
+}
+
+bool store_parse_name(const char *file, struct store_name *ret)
+{
+	static const enum bundle_kind kinds[] = { KIND_MODULES, KIND_FIRMWARE, KIND_RUNTIME };
+	size_t n = strlen(file), hex = sizeof(ret->digest) - 1, tail = 1 + hex + strlen(SUFFIX);
+	uint8_t digest[SHA256_BYTES];
+
+	if (n <= tail || !str_suffix(file, SUFFIX) || file[n - tail] != '-')
+		return false;
+	memcpy(ret->digest, file + n - tail + 1, hex);
+	ret->digest[hex] = '\0';
+	if (hex_decode(ret->digest, digest, sizeof(digest)) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *word = manifest_kind_word(kinds[i]);
+		size_t name = n - tail - strlen(word) - 1;
+
+		if (n - tail < strlen(word) + 2 || name > LIMIT_NAME_BYTES || file[name] != '-' ||
+		    strncmp(file + name + 1, word, strlen(word)) != 0)
+			continue;
+		memcpy(ret->name, file, name);
+		ret->name[name] = '\0';
+		ret->kind = kinds[i];
+		return true;
+	}
+	return false;
+}
+
+/* SHA-256 of len bytes that follow. */
+static int hash_next(int fd, size_t len, uint8_t ret[SHA256_BYTES])
+{
+	_cleanup_bytes_ uint8_t *bytes = malloc(len + 1);
+	size_t done = 0;
+
+	if (!bytes)
+		return -ENOMEM;
+	while (done < len) {
+		ssize_t n = read(fd, bytes + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -E_CORRUPT;
+		done += (size_t)n;
+	}
+	return EVP_Digest(bytes, len, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+}
+
+int store_check_name(int fd, const char *file, struct err *err)
+{
+	uint8_t wanted[SHA256_BYTES], found[SHA256_BYTES];
+	struct store_name name;
+	uint32_t head[2];
+	ssize_t n = read(fd, head, sizeof(head));
+	int r = n < 0 ? -errno : 0;
+
+	if (r == 0 && (n != (ssize_t)sizeof(head) || le32toh(head[0]) != BUNDLE_MAGIC_MANIFEST ||
+		       le32toh(head[1]) > LIMIT_MANIFEST_BYTES))
+		return err_set(err, -E_CORRUPT, "not a bundle");
+	if (r == 0)
+		r = hash_next(fd, le32toh(head[1]), found);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r < 0 && r != -E_CORRUPT)
+		return err_sys(err, r, "reading");
+	if (r < 0 || !store_parse_name(file, &name) || hex_decode(name.digest, wanted, sizeof(wanted)) < 0 ||
+	    memcmp(found, wanted, sizeof(wanted)) != 0)
+		return err_set(err, -E_CORRUPT, "its manifest is not the one that its name tells");
+	return 0;
+}
+
+/* --- writing --- */
 
 void store_abandon(struct store_copy *c)
 {
 	if (!c)
 		return;
-	close_fdp(&c->fd);
-	if (c->part && c->dirfd >= 0)
+	if (c->part && c->fd >= 0) /* it is ours */
 		(void)unlinkat(c->dirfd, c->part, 0);
+	close_fdp(&c->fd);
 	close_fdp(&c->dirfd);
-	if (c->writable.host && rootfs_writable_end(&c->writable) < 0)
-		log_warning("%s could not be made read-only again", c->writable.host->root_path);
-	free(c->dir);
+	rootfs_dir_done(&c->dir);
+	free(c->folder);
 	free(c->name);
 	free(c->part);
 	free(c);
@@ -53,7 +148,7 @@ static void store_abandonp(struct store_copy **c)
 	store_abandon(*c);
 }
 
-static uint64_t bundle_size(const struct bundle *b)
+uint64_t store_size(const struct bundle *b)
 {
 	const struct manifest *m = bundle_manifest(b);
 	size_t header;
@@ -67,13 +162,13 @@ static uint64_t bundle_size(const struct bundle *b)
 }
 
 /*
- * The file that becomes the bundle, ours alone. What it holds already stays: the copy overwrites it
+ * Opens a ".part" and makes it this process' own. What it holds already stays: a copy overwrites it
  * with the same bytes, or with better ones.
  */
-static int open_part(struct store_copy *c)
+static int own_part(int dirfd, const char *part, int flags)
 {
 	for (;;) {
-		_cleanup_close_ int fd = open_resolve(c->dirfd, c->part, O_RDWR | O_CREAT | O_NOFOLLOW, 0644,
+		_cleanup_close_ int fd = open_resolve(dirfd, part, O_RDWR | O_NOFOLLOW | O_NONBLOCK | flags, 0644,
 						      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 		struct stat ours, named;
 		int r = fd < 0 ? fd : lock_file(fd);
@@ -85,10 +180,23 @@ static int open_part(struct store_copy *c)
 		if (!S_ISREG(ours.st_mode))
 			return -EINVAL;
 		/* who had it may have given it its name, or removed it, before we had the lock */
-		if (fstatat(c->dirfd, c->part, &named, AT_SYMLINK_NOFOLLOW) < 0 || named.st_ino != ours.st_ino)
-			continue;
-		return TAKE_FD(fd);
+		if (fstatat(dirfd, part, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == ours.st_ino)
+			return TAKE_FD(fd);
+		if (!(flags & O_CREAT))
+			return -ENOENT;
 	}
+}
+
+/* Unless it is being written, or is none. */
+static void remove_part(int dirfd, const char *name)
+{
+	_cleanup_close_ int part = -EBADF;
+
+	if (name[0] != '.' || !str_suffix(name, SUFFIX ".part"))
+		return;
+	part = own_part(dirfd, name, 0);
+	if (part >= 0)
+		(void)unlinkat(dirfd, name, 0);
 }
 
 /*
@@ -106,14 +214,8 @@ static void remove_other_parts(const struct store_copy *c)
 		return;
 	(void)TAKE_FD(fd);
 	while ((e = readdir(dir))) {
-		_cleanup_close_ int other = -EBADF;
-
-		if (strlen(e->d_name) != len || strncmp(e->d_name, c->part, prefix) != 0 ||
-		    !str_suffix(e->d_name, ".tar.zst.part") || streq(e->d_name, c->part))
-			continue;
-		other = openat(c->dirfd, e->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (other >= 0 && lock_file(other) == 0)
-			(void)unlinkat(c->dirfd, e->d_name, 0);
+		if (strlen(e->d_name) == len && strncmp(e->d_name, c->part, prefix) == 0 && !streq(e->d_name, c->part))
+			remove_part(c->dirfd, e->d_name);
 	}
 	closedir(dir);
 }
@@ -137,7 +239,31 @@ static int check_space(int dirfd, uint64_t size, struct err *err)
 	return 0;
 }
 
-int store_begin(const struct host *h, const struct bundle *b, bool replace, struct store_copy **ret, struct err *err)
+void store_sweep(int dirfd)
+{
+	_cleanup_close_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *e;
+
+	if (!dir)
+		return;
+	(void)TAKE_FD(fd);
+	while ((e = readdir(dir)))
+		remove_part(dirfd, e->d_name);
+	closedir(dir);
+}
+
+static bool is_there(const struct store_copy *c, const struct bundle *b)
+{
+	_cleanup_free_ char *below = str_printf("%s/%s", c->folder, c->name);
+	_cleanup_close_ int fd = below ? rootfs_dir_open(&c->dir, below, O_PATH) : -ENOMEM;
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == store_size(b);
+}
+
+int store_begin(const struct host *h, const char *where, const struct bundle *b, bool replace, struct store_copy **ret,
+		struct err *err)
 {
 	_cleanup_(store_abandonp) struct store_copy *c = calloc(1, sizeof(*c));
 	const struct manifest *m = bundle_manifest(b);
@@ -150,40 +276,34 @@ int store_begin(const struct host *h, const struct bundle *b, bool replace, stru
 	if (!c)
 		return err_sys(err, -ENOMEM, "cache");
 	c->dirfd = c->fd = -EBADF;
-	c->dir = str_printf("%s/%s", STORE_DIR, m->kind == KIND_MODULES ? m->kernel.release : "any");
-	c->name = str_printf("%s-%s-%s.tar.zst", m->name, manifest_kind_word(m->kind), m->digest);
-	if (!c->dir || !c->name)
+	c->dir = (struct rootfs_dir)ROOTFS_DIR_NONE;
+	c->folder = store_folder(m);
+	c->name = store_file(m);
+	c->part = c->name ? str_printf(".%s.part", c->name) : NULL;
+	if (!c->folder || !c->part)
 		return err_sys(err, -ENOMEM, "cache");
-	if (rootfs_is_hidden(h, STORE_DIR))
-		return err_set(err, -E_CACHE_UNREACHABLE, "%s is on a file system that is not mounted yet", STORE_DIR);
-	if (!replace) {
-		_cleanup_free_ char *path = str_printf("%s/%s", c->dir, c->name);
-		_cleanup_close_ int have = path ? host_root_open(h, path, O_PATH) : -ENOMEM;
-
-		if (have >= 0 && fstat(have, &st) == 0 && (uint64_t)st.st_size == bundle_size(b)) {
-			*ret = NULL;
-			return 0;
-		}
-	}
-	r = rootfs_writable_begin(h, &c->writable);
+	r = store_find(h, where, &c->dir, err);
 	if (r < 0)
-		return err_sys(err, r, "cache: %s is read-only", h->root_path);
-	r = mkdir_beneath(h->root_fd, c->dir, 0755, &c->dirfd);
-	if (r < 0)
-		return err_sys(err, r, "%s", c->dir);
-	c->part = str_printf(".%s.part", c->name);
-	if (!c->part)
-		return err_sys(err, -ENOMEM, "cache");
-	c->fd = open_part(c);
-	if (c->fd < 0) {
-		free(TAKE_PTR(c->part)); /* not ours to remove */
-		return c->fd == -EBUSY ? err_set(err, c->fd, "cache: another process is writing %s/%s", c->dir, c->name) :
-					 err_sys(err, c->fd, "%s/.%s.part", c->dir, c->name);
+		return r;
+	if (!replace && is_there(c, b)) {
+		*ret = NULL;
+		return 0;
 	}
+	r = rootfs_dir_writable(&c->dir, err);
+	if (r < 0)
+		return r;
+	r = rootfs_dir_make(&c->dir, c->folder, &c->dirfd);
+	if (r < 0)
+		return err_sys(err, r, "%s/%s", c->dir.shown, c->folder);
+	c->fd = own_part(c->dirfd, c->part, O_CREAT);
+	if (c->fd == -EBUSY)
+		return err_set(err, c->fd, "cache: another process is writing %s/%s/%s", c->dir.shown, c->folder, c->name);
+	if (c->fd < 0)
+		return err_sys(err, c->fd, "%s/%s/%s", c->dir.shown, c->folder, c->part);
 	remove_other_parts(c);
 	if (fstat(c->fd, &st) < 0)
 		return err_sys(err, -errno, "cache");
-	size = bundle_size(b);
+	size = store_size(b);
 	r = check_space(c->dirfd, size - MIN(size, (uint64_t)st.st_blocks * 512), err);
 	if (r < 0)
 		return r;
@@ -213,7 +333,7 @@ int store_append(void *copy, const void *bytes, size_t len)
 int store_publish(struct store_copy *copy, char **ret_path, struct err *err)
 {
 	_cleanup_(store_abandonp) struct store_copy *c = copy;
-	_cleanup_free_ char *path = str_printf("%s/%s", c->dir, c->name);
+	_cleanup_free_ char *path = str_printf("%s/%s/%s", c->dir.shown, c->folder, c->name);
 	int r = c->failed;
 
 	if (!path)
@@ -235,9 +355,79 @@ int store_publish(struct store_copy *copy, char **ret_path, struct err *err)
 		return err_sys(err, r, "cache: writing %s", path);
 	close_fdp(&c->fd);
 	close_fdp(&c->dirfd);
-	r = rootfs_writable_end(&c->writable);
+	r = rootfs_dir_release(&c->dir);
 	if (r < 0)
-		return err_sys(err, r, "cache: %s could not be made read-only again", c->writable.host->root_path);
+		return err_sys(err, r, "cache: its file system could not be made read-only again");
 	*ret_path = TAKE_PTR(path);
+	return 0;
+}
+
+/* --- what is damaged --- */
+
+struct kept {
+	char *name;
+	uint64_t size;
+	struct timespec since;
+};
+
+static int latest_first(const void *a, const void *b)
+{
+	const struct timespec *x = &((const struct kept *)a)->since, *y = &((const struct kept *)b)->since;
+
+	if (x->tv_sec != y->tv_sec)
+		return x->tv_sec > y->tv_sec ? -1 : 1;
+	return x->tv_nsec > y->tv_nsec ? -1 : x->tv_nsec < y->tv_nsec;
+}
+
+/* Removes the oldest until what is left is within the bounds. */
+static void trim_quarantine(int dirfd)
+{
+	struct dirent **list = NULL;
+	struct kept *kept;
+	uint64_t bytes = 0;
+	size_t n_kept = 0;
+	int n = scandirat(dirfd, ".", &list, NULL, NULL);
+
+	kept = n > 0 ? calloc((size_t)n, sizeof(*kept)) : NULL;
+	for (int i = 0; i < n; i++) {
+		struct stat st;
+
+		/* the change of its name is what renaming it into here was */
+		if (kept && fstatat(dirfd, list[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+			kept[n_kept++] = (struct kept){ list[i]->d_name, (uint64_t)st.st_size, st.st_ctim };
+	}
+	if (n_kept > 1)
+		qsort(kept, n_kept, sizeof(*kept), latest_first);
+	for (size_t i = 0; i < n_kept; i++) {
+		bytes += kept[i].size;
+		if (i >= CACHE_QUARANTINE_FILES || bytes > CACHE_QUARANTINE_BYTES)
+			(void)unlinkat(dirfd, kept[i].name, 0);
+	}
+	for (int i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+	free(kept);
+}
+
+int store_quarantine(const struct host *h, const char *where, const char *folder, const char *file, struct err *err)
+{
+	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
+	_cleanup_close_ int from = -EBADF, to = -EBADF;
+	int r = store_find(h, where, &dir, err);
+
+	if (r == 0)
+		r = rootfs_dir_writable(&dir, err);
+	if (r < 0)
+		return r;
+	from = rootfs_dir_open(&dir, folder, O_RDONLY | O_DIRECTORY);
+	r = from < 0 ? from : rootfs_dir_make(&dir, QUARANTINE, &to);
+	if (r == 0 && renameat(from, file, to, file) < 0)
+		r = -errno;
+	/* the new place first: a power cut in between leaves both names, never none */
+	if (r == 0 && (fsync(to) < 0 || fsync(from) < 0))
+		r = -errno;
+	if (r < 0)
+		return err_sys(err, r, "%s/%s/%s: moving it to " QUARANTINE, dir.shown, folder, file);
+	trim_quarantine(to);
 	return 0;
 }

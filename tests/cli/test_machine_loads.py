@@ -144,7 +144,8 @@ def test_a_stranger_in_the_cache_under_a_right_name_is_not_believed(live):
     live.usr(data)
     done = live.boot()
     assert done.driver["digest"] == digest_of(data) and done.driver["source"] == "usr"
-    assert [entry["text"] for entry in done.driver["rejected"]] == ["is version 6.6, wanted 1.0"]
+    assert [(entry["reason"], entry["text"]) for entry in done.driver["rejected"]] == [
+        ("corrupt", "its manifest is not the one that its name tells")]
 
 
 def test_half_a_copy_of_an_earlier_run_is_not_looked_at_and_overwritten(live):

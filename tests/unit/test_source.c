@@ -70,6 +70,19 @@ static void put_bundle(const struct place *p, const char *path, const struct kin
 	put_blob(p, path, b.v, b.n);
 }
 
+/* Into the cache, under the name that it has there; that name, which the caller frees. */
+static char *put_cached(const struct place *p, const char *folder, const char *name, const struct kind_of *k)
+{
+	char digest[65];
+	_cleanup_blob_ struct blob b = bundle_like(k, digest);
+	_cleanup_free_ char *path = NULL;
+	char *file = str_printf("%s-modules-%s.tar.zst", name, digest);
+
+	path = str_printf("root" STORE_DIR "/%s/%s", folder, file);
+	put_blob(p, path, b.v, b.n);
+	return file;
+}
+
 /* --- one search --- */
 
 struct search {
@@ -124,7 +137,7 @@ static int search(struct search *s, const struct place *p)
 	return s->code;
 }
 
-/* The places of the candidates, best first: "a.tar.zst b.tar.zst". Static. */
+/* The places of the candidates, best first: "a.tar.zst b.tar.zst"; "cached" in the cache. Static. */
 static const char *found_names(const struct search *s)
 {
 	static char text[512];
@@ -132,7 +145,7 @@ static const char *found_names(const struct search *s)
 	text[0] = '\0';
 	for (size_t i = 0; i < s->found.n; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
-			 strrchr(s->found.v[i].origin, '/') + 1);
+			 streq(s->found.v[i].source, "cache") ? "cached" : strrchr(s->found.v[i].origin, '/') + 1);
 	return text;
 }
 
@@ -149,16 +162,17 @@ static void test_bundles_are_found_in_cache_and_usr(void **state)
 {
 	struct place *p = *state;
 	_cleanup_search_ struct search s;
+	_cleanup_free_ char *file = NULL, *origin = NULL;
 
 	search_begin(&s);
-	put_bundle(p, CACHE SAMPLE_NAME "-modules-0.tar.zst", &(struct kind_of){ 0 });
+	file = put_cached(p, RELEASE, SAMPLE_NAME, &(struct kind_of){ 0 });
+	origin = str_printf("cache:" STORE_DIR "/" RELEASE "/%s", file);
 	put_bundle(p, USR "x.tar.zst", &(struct kind_of){ .serial = 3 });
 	put_bundle(p, USR_ANY "y.tar.zst", &(struct kind_of){ .serial = 2 });
 	assert_int_equal(search(&s, p), 0);
 	assert_int_equal(s.found.n, 3);
 	assert_string_equal(s.found.v[0].source, "cache");
-	assert_string_equal(s.found.v[0].origin,
-			    "cache:" STORE_DIR "/" RELEASE "/" SAMPLE_NAME "-modules-0.tar.zst");
+	assert_string_equal(s.found.v[0].origin, origin);
 	assert_string_equal(s.found.v[1].source, "usr");
 	assert_string_equal(s.found.v[1].origin, "usr:/usr/lib/modulus/bundles/" RELEASE "/x.tar.zst");
 	assert_string_equal(s.found.v[2].origin, "usr:/usr/lib/modulus/bundles/any/y.tar.zst");
@@ -281,25 +295,128 @@ static void test_at_most_64_bundles_are_looked_at(void **state)
 
 /* --- which one is taken --- */
 
+static void test_only_this_drivers_files_of_the_cache_are_opened(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+
+	search_begin(&s);
+	free(put_cached(p, RELEASE, SAMPLE_NAME, &(struct kind_of){ 0 }));
+	/* each would be a rejection if it were opened */
+	free(put_cached(p, RELEASE, "virtio", &(struct kind_of){ .serial = 2 }));
+	free(put_cached(p, RELEASE, SAMPLE_NAME "-modules", &(struct kind_of){ .serial = 3 }));
+	free(put_cached(p, RELEASE, SAMPLE_NAME "-modules-next", &(struct kind_of){ .serial = 4 }));
+	free(put_cached(p, "6.1.0-55-amd64", SAMPLE_NAME, &(struct kind_of){ .serial = 5 }));
+	for (unsigned int i = 0; i < LIMIT_CANDIDATES; i++) {
+		_cleanup_free_ char *path = str_printf(CACHE SAMPLE_NAME "%u-modules-%064u.tar.zst", i, i);
+
+		put_text(p, path, "another driver's");
+	}
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "cached");
+	assert_int_equal(s.rejected.n, 0);
+}
+
+/* The name is the hash of the manifest: what it does not fit is damaged, or another file. */
+static void test_a_cached_file_that_is_not_what_its_name_tells_is_corrupt(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+	_cleanup_free_ char *other = NULL, *path = NULL;
+	_cleanup_strv_ struct strv said = { 0 };
+
+	search_begin(&s);
+	free(put_cached(p, RELEASE, SAMPLE_NAME, &(struct kind_of){ .serial = 8 }));
+	path = str_printf(CACHE SAMPLE_NAME "-modules-%064u.tar.zst", 0u);
+	put_bundle(p, path, &(struct kind_of){ .serial = 9 });
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "cached");
+	assert_int_equal(bundle_manifest(s.found.v[0].bundle)->serial, 8);
+	assert_int_equal(s.rejected.n, 1);
+	assert_int_equal(s.rejected.v[0].why.code, -E_CORRUPT);
+	assert_int_equal(source_quarantine(&p->host, &s.config, &s.rejected, 0, &said), 0);
+	assert_int_equal(said.n, 1);
+	assert_contains(said.v[0], "moved to quarantine");
+	assert_false(is_there(p, path));
+	other = str_printf("root" STORE_DIR "/.quarantine/%s", strrchr(path, '/') + 1);
+	assert_true(is_there(p, other));
+	assert_int_equal(search(&s, p), 0);
+	assert_int_equal(s.rejected.n, 0);
+}
+
+static void test_only_damaged_files_of_the_cache_go_to_quarantine(void **state)
+{
+	static const struct {
+		const char *origin;
+		int code;
+	} cases[] = {
+		{ "usr:/usr/lib/modulus/bundles/" RELEASE "/x.tar.zst", -E_CORRUPT },
+		{ "https://example.com/" RELEASE "/x.tar.zst", -E_CORRUPT },
+		{ "cache", -E_CORRUPT },
+		{ "cache:" STORE_DIR "/" RELEASE "/x.tar.zst", -E_UNTRUSTED },
+		{ "cache:" STORE_DIR "/" RELEASE "/x.tar.zst", -E_WRONG_KERNEL },
+		{ "cache:" STORE_DIR "/" RELEASE "/x.tar.zst", -EIO },
+	};
+	struct place *p = *state;
+
+	put_text(p, CACHE "x.tar.zst", "x");
+	put_text(p, USR "x.tar.zst", "x");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_rejections_ struct rejections rejected = { 0 };
+		_cleanup_strv_ struct strv said = { 0 };
+		const struct config config = { 0 };
+		struct err why;
+
+		(void)err_set(&why, cases[i].code, "it");
+		assert_int_equal(rejections_add(&rejected, cases[i].origin, &why), 0);
+		assert_int_equal(source_quarantine(&p->host, &config, &rejected, 0, &said), 0);
+		assert_int_equal(said.n, 0);
+		assert_true(is_there(p, CACHE "x.tar.zst") && is_there(p, USR "x.tar.zst"));
+	}
+}
+
+static void test_a_link_of_usr_that_leads_out_of_the_root_is_not_followed(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+	_cleanup_free_ char *outside = place_path(p, "outside");
+
+	search_begin(&s);
+	put_bundle(p, "outside/" RELEASE "/x.tar.zst", &(struct kind_of){ 0 });
+	put_dir(p, "root/usr/lib/modulus");
+	put_link(p, "root/usr/lib/modulus/bundles", outside);
+	assert_int_equal(search(&s, p), 0);
+	assert_int_equal(s.found.n, 0);
+	assert_int_equal(unlinkat(p->fd, "root/usr/lib/modulus/bundles", 0), 0);
+	/* within the root it is the operator's to say where they are */
+	put_bundle(p, "root/srv/gpu/" RELEASE "/y.tar.zst", &(struct kind_of){ 0 });
+	put_link(p, "root/usr/lib/modulus/bundles", "/srv/gpu");
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "y.tar.zst");
+	/* and a directory below it does not lead anywhere else */
+	put_bundle(p, "root/srv/other/z.tar.zst", &(struct kind_of){ 0 });
+	put_link(p, "root/srv/gpu/any", "../other");
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "y.tar.zst");
+}
+
 static void test_the_highest_serial_is_first_then_the_order_of_from(void **state)
 {
 	struct place *p = *state;
 	_cleanup_search_ struct search s;
 
 	search_begin(&s);
-	put_bundle(p, CACHE SAMPLE_NAME "-modules-a.tar.zst", &(struct kind_of){ .serial = 8 });
-	put_bundle(p, CACHE SAMPLE_NAME "-modules-b.tar.zst", &(struct kind_of){ .serial = 10 });
+	free(put_cached(p, RELEASE, SAMPLE_NAME, &(struct kind_of){ .serial = 8 }));
+	free(put_cached(p, RELEASE, SAMPLE_NAME, &(struct kind_of){ .serial = 10 }));
 	put_bundle(p, USR "c.tar.zst", &(struct kind_of){ .serial = 10 }); /* the same bundle */
 	put_bundle(p, USR "d.tar.zst", &(struct kind_of){ .serial = 9 });
 	assert_int_equal(search(&s, p), 0);
-	assert_string_equal(found_names(&s), SAMPLE_NAME "-modules-b.tar.zst c.tar.zst d.tar.zst " SAMPLE_NAME
-							 "-modules-a.tar.zst");
+	assert_string_equal(found_names(&s), "cached c.tar.zst d.tar.zst cached");
 	strv_free(&s.driver.from);
 	add_text(&s.driver.from, "usr:");
 	add_text(&s.driver.from, "cache:");
 	assert_int_equal(search(&s, p), 0);
-	assert_string_equal(found_names(&s), "c.tar.zst " SAMPLE_NAME "-modules-b.tar.zst d.tar.zst " SAMPLE_NAME
-							 "-modules-a.tar.zst");
+	assert_string_equal(found_names(&s), "c.tar.zst cached d.tar.zst cached");
 }
 
 static void test_a_bundle_that_does_not_answer_is_refused_and_it_is_said_why(void **state)
@@ -555,6 +672,10 @@ int main(void)
 		at_place(test_what_is_not_a_file_is_refused_without_blocking),
 		at_place(test_a_source_that_is_not_known_is_said_and_the_others_are_used),
 		at_place(test_at_most_64_bundles_are_looked_at),
+		at_place(test_only_this_drivers_files_of_the_cache_are_opened),
+		at_place(test_a_cached_file_that_is_not_what_its_name_tells_is_corrupt),
+		at_place(test_only_damaged_files_of_the_cache_go_to_quarantine),
+		at_place(test_a_link_of_usr_that_leads_out_of_the_root_is_not_followed),
 		at_place(test_the_highest_serial_is_first_then_the_order_of_from),
 		at_place(test_a_bundle_that_does_not_answer_is_refused_and_it_is_said_why),
 		at_place(test_a_bundle_for_no_build_in_particular_fits),

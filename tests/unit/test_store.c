@@ -48,7 +48,7 @@ static struct store_copy *begun(const struct place *p, const struct bundle *b, b
 	struct store_copy *c = NULL;
 	struct err err = { 0 };
 
-	if (store_begin(&p->host, b, replace, &c, &err) < 0)
+	if (store_begin(&p->host, NULL, b, replace, &c, &err) < 0)
 		fail_msg("%s", err.text);
 	return c;
 }
@@ -218,7 +218,7 @@ static void test_links_on_the_way_are_not_followed(void **state)
 	b = opened(&s);
 	put_dir(p, "elsewhere");
 	put_link(p, "root" STORE_DIR "/" RELEASE, "../../../../../elsewhere");
-	assert_int_equal(store_begin(&p->host, b, false, &c, &err), -ELOOP);
+	assert_int_equal(store_begin(&p->host, NULL, b, false, &c, &err), -ELOOP);
 	assert_null(c);
 	assert_int_equal(count_entries(p, "elsewhere"), 0);
 }
@@ -238,7 +238,7 @@ static void test_a_planted_link_in_place_of_the_part_is_not_written_through(void
 	part = str_printf("root" STORE_DIR "/" RELEASE "/.%s.part", strrchr(path, '/') + 1);
 	put_text(p, "root" STORE_DIR "/" RELEASE "/victim", "precious");
 	put_link(p, part, "victim");
-	assert_int_equal(store_begin(&p->host, b, false, &c, &err), -ELOOP);
+	assert_int_equal(store_begin(&p->host, NULL, b, false, &c, &err), -ELOOP);
 	victim = get_text(p, "root" STORE_DIR "/" RELEASE "/victim");
 	assert_string_equal(victim, "precious");
 }
@@ -254,7 +254,7 @@ static void test_a_cache_below_a_mount_to_come_is_unreachable(void **state)
 	make(&s);
 	b = opened(&s);
 	put_text(p, "root/etc/fstab", "UUID=1 / ext4 ro 0 1\nUUID=2 /var ext4 defaults 0 2\n");
-	assert_int_equal(store_begin(&p->host, b, false, &c, &err), -E_CACHE_UNREACHABLE);
+	assert_int_equal(store_begin(&p->host, NULL, b, false, &c, &err), -E_CACHE_UNREACHABLE);
 	assert_null(c);
 	assert_false(is_there(p, "root/var"));
 }
@@ -340,7 +340,7 @@ static void test_a_disk_that_is_nearly_full_is_no_space(void **state)
 	make(&s);
 	b = opened(&s);
 	fill_up(p, SMALL_MIB - 2);
-	assert_int_equal(store_begin(&p->host, b, false, &c, &err), -E_NO_SPACE);
+	assert_int_equal(store_begin(&p->host, NULL, b, false, &c, &err), -E_NO_SPACE);
 	assert_contains(err.text, "MiB free");
 	assert_null(c);
 	assert_int_equal(count_entries(p, "root" STORE_DIR "/" RELEASE), 0);

@@ -174,9 +174,9 @@ static void test_nothing_is_recorded_that_nobody_would_end(void **state)
 	assert_contains(err.text, "modulus-finish.service is not enabled");
 	put_text(p, "root/usr/lib/systemd/system/multi-user.target.wants/modulus-finish.service", "[Service]\n");
 	begin(p, &sample);
-	put_text(p, "root/etc/fstab", "UUID=1 /var ext4 defaults 0 2\n");
+	put_text(p, "root/etc/fstab", "LABEL=no-such /var ext4 defaults 0 2\n");
 	assert_int_equal(trial_begin(&p->host, &sample, &err), -E_CACHE_UNREACHABLE);
-	assert_contains(err.text, "not mounted yet");
+	assert_contains(err.text, "no device is LABEL=no-such");
 }
 
 int main(void)
