@@ -36,6 +36,8 @@ enum exit_code {
 	  "bundles were found, none made for this kernel build; build one for it")                            \
 	X(STALE, "stale", EXIT_NO_BUNDLE,                                                                     \
 	  "the bundle is older than MinSerial= or than what was in use, or not the one that Digest= pins")                     \
+	X(BUILD_FAILED, "build-failed", EXIT_NO_BUNDLE,                                                       \
+	  "Command= of the driver file made no bundle; what it said itself is in the log")                    \
 	X(UNTRUSTED, "untrusted", EXIT_UNTRUSTED,                                                             \
 	  "no signature by a key in /etc/modulus/keys or /usr/lib/modulus/keys; add the key or sign again")   \
 	X(CORRUPT, "corrupt", EXIT_UNTRUSTED,                                                                 \

@@ -28,6 +28,7 @@ static const struct {
 	{ "finish", "the second half, early in the real root: late devices, labels", cmd_finish },
 	{ "bless", "this boot was good: remember what it loaded", cmd_bless },
 	{ "fetch", "bring bundles into the cache", cmd_fetch },
+	{ "rebuild", "make the cache anew: fetch or compile again, verify all of it", cmd_rebuild },
 	{ "network", "links up or down (initramfs)", cmd_network },
 	{ "status", "what happened at this boot, and why", cmd_status },
 	{ "verify", "check bundles against public keys, completely", cmd_verify },

@@ -7,7 +7,7 @@ import pytest
 
 from program import DONE, MODULUS, MODULUS_BOOT, SYSTEM, TREE, USAGE, environment, modulus
 
-COMMANDS = ["boot", "finish", "bless", "fetch", "network", "status", "verify", "inspect", "unpack", "build", "sign", "keygen"]
+COMMANDS = ["boot", "finish", "bless", "fetch", "rebuild", "network", "status", "verify", "inspect", "unpack", "build", "sign", "keygen"]
 HIDDEN = {"live-root"}  # for tests
 
 
@@ -76,6 +76,9 @@ def build_without(option: str) -> list[str]:
     (["bless", "word"], "bless: takes no arguments"),
     (["status", "word"], "status: takes no arguments"),
     (["status", "--keys", "x"], "--keys"),
+    (["rebuild", "--kernel", "x", "--all"], "rebuild: --kernel and --all exclude each other"),
+    (["rebuild", "--kernel", "../x"], "rebuild: --kernel is not a kernel's release"),
+    (["rebuild", "--no-such"], "--no-such"),
     (["verify"], "verify: no bundle is named"),
     (["verify", "--keys", "x", "--root", "y", "z"], "verify: --keys and --root"),
     (["verify", "--keys", "x"], "verify: no bundle is named"),

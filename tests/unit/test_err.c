@@ -14,6 +14,7 @@ static const struct {
 	{ -E_NO_BUNDLE, "no-bundle", 3 },
 	{ -E_WRONG_KERNEL, "wrong-kernel", 3 },
 	{ -E_STALE, "stale", 3 },
+	{ -E_BUILD_FAILED, "build-failed", 3 },
 	{ -E_UNTRUSTED, "untrusted", 4 },
 	{ -E_CORRUPT, "corrupt", 4 },
 	{ -E_EQUIVOCATION, "equivocation", 4 },

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cache.c - the cache as a whole. Reads only; a power cut finds nothing half done.
+ */
+#include "cache.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+
+#include "limit.h"
+
+/* --- what is there --- */
+
+void cache_list_free(struct cache_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].folder);
+		free(l->v[i].file);
+	}
+	free(l->v);
+	free(l->shown);
+	*l = (struct cache_list){ 0 };
+}
+
+/* As the kernel may call itself: not a way out, nothing that a terminal would act on. */
+static bool is_release(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= LIMIT_RELEASE_BYTES && name[0] != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-") == n;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_folder(const struct dirent *e)
+{
+	return is_release(e->d_name);
+}
+
+static int is_file(const struct dirent *e)
+{
+	struct store_name name;
+
+	return e->d_name[0] != '.' && store_parse_name(e->d_name, &name);
+}
+
+static void free_entries(struct dirent **list, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
+static int add_file(struct cache_list *l, const char *folder, int dirfd, const char *file)
+{
+	struct cache_file *v, *f;
+	struct stat st;
+
+	/* one that is gone by now, and what is no file */
+	if (fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if (l->n == LIMIT_CACHE_FILES)
+		return -EOVERFLOW;
+	v = reallocarray(l->v, l->n + 1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	l->v = v;
+	f = &v[l->n++];
+	*f = (struct cache_file){ .folder = strdup(folder), .file = strdup(file), .size_bytes = (uint64_t)st.st_size,
+				  .changed = st.st_mtim.tv_sec };
+	return f->folder && f->file && store_parse_name(file, &f->name) ? 0 : -ENOMEM;
+}
+
+static int read_folder(struct cache_list *l, int base, const char *folder)
+{
+	_cleanup_close_ int fd = open_resolve(base, folder, O_RDONLY | O_DIRECTORY, 0,
+					      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	struct dirent **list = NULL;
+	int n = fd < 0 ? 0 : scandirat(fd, ".", &list, is_file, by_name), r = 0;
+
+	if (n < 0)
+		return -errno;
+	for (int i = 0; r == 0 && i < n; i++)
+		r = add_file(l, folder, fd, list[i]->d_name);
+	free_entries(list, n);
+	return r;
+}
+
+int cache_read(const struct host *h, const char *where, struct cache_list *ret, struct err *err)
+{
+	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
+	_cleanup_cache_list_ struct cache_list l = { 0 };
+	_cleanup_close_ int base = -EBADF;
+	struct dirent **list = NULL;
+	int n = 0, r = store_find(h, where, &dir, err);
+
+	if (r < 0)
+		return r;
+	l.shown = strdup(dir.shown);
+	base = rootfs_dir_open(&dir, "", O_RDONLY | O_DIRECTORY);
+	if (!l.shown || (base < 0 && base != -ENOENT))
+		return err_sys(err, l.shown ? base : -ENOMEM, "%s", dir.shown);
+	if (base >= 0)
+		n = scandirat(base, ".", &list, is_folder, by_name);
+	if (n < 0)
+		return err_sys(err, -errno, "%s", dir.shown);
+	for (int i = 0; r == 0 && i < n; i++)
+		r = read_folder(&l, base, list[i]->d_name);
+	free_entries(list, n);
+	if (r == -EOVERFLOW)
+		return err_set(err, r, "%s: more than %u files", dir.shown, LIMIT_CACHE_FILES);
+	if (r < 0)
+		return err_sys(err, r, "%s", dir.shown);
+	*ret = l;
+	l = (struct cache_list){ 0 };
+	return 0;
+}
+
+/* --- one bundle --- */
+
+/* Does the manifest, which is the one that the name tells, belong at this place? */
+static int check_place(const struct cache_file *f, const struct bundle *b, struct err *err)
+{
+	const struct manifest *m = bundle_manifest(b);
+	_cleanup_free_ char *folder = store_folder(m), *file = store_file(m);
+
+	if (!folder || !file)
+		return err_sys(err, -ENOMEM, "%s", f->file);
+	if (!streq(folder, f->folder) || !streq(file, f->file))
+		return err_set(err, -E_CORRUPT, "it is %s/%s by what it holds", folder, file);
+	if (store_size(b) != f->size_bytes)
+		return err_set(err, -E_CORRUPT, "it has %llu bytes; its manifest tells of %llu",
+			       (unsigned long long)f->size_bytes, (unsigned long long)store_size(b));
+	return 0;
+}
+
+int cache_open_bundle(const struct host *h, const char *where, const struct cache_file *f, const struct keyring *ring,
+		      struct bundle **ret, struct err *err)
+{
+	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
+	_cleanup_free_ char *below = str_printf("%s/%s", f->folder, f->file);
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	struct reader *reader;
+	int r = store_find(h, where, &dir, err);
+
+	if (r < 0)
+		return r;
+	if (!below)
+		return err_sys(err, -ENOMEM, "%s", f->file);
+	fd = rootfs_dir_open(&dir, below, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(err, fd, "opening");
+	r = store_check_name(fd, f->file, err);
+	if (r < 0)
+		return r;
+	r = reader_new_fd(TAKE_FD(fd), &reader);
+	if (r < 0)
+		return err_sys(err, r, "%s", f->file);
+	r = bundle_open(reader, ring, &b, err);
+	if (r == 0)
+		r = check_place(f, b, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+/* --- for which kernels --- */
+
+static int add_installed(const struct host *h, struct strv *ret)
+{
+	_cleanup_close_ int fd = host_root_open(h, "/usr/lib/modules", O_RDONLY | O_DIRECTORY);
+	struct dirent **list = NULL;
+	int n = fd < 0 ? 0 : scandirat(fd, ".", &list, is_folder, by_name), r = 0;
+
+	if (n < 0)
+		return -errno;
+	for (int i = 0; r == 0 && i < n && ret->n < LIMIT_KERNELS; i++) {
+		_cleanup_close_ int dir = open_resolve(fd, list[i]->d_name, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH);
+
+		if (dir >= 0 && !strv_has(ret, list[i]->d_name))
+			r = strv_add(ret, list[i]->d_name);
+	}
+	free_entries(list, n);
+	return r;
+}
+
+/* Of the kernels that are not in the list, the one that something was cached for last; NULL: none. */
+static const char *latest_other(const struct cache_list *l, const struct strv *kernels)
+{
+	const struct cache_file *best = NULL;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (!streq(l->v[i].folder, STORE_ANY) && !strv_has(kernels, l->v[i].folder) &&
+		    (!best || l->v[i].changed > best->changed))
+			best = &l->v[i];
+	return best ? best->folder : NULL;
+}
+
+int cache_kernels(const struct host *h, const char *running, const struct cache_list *l, bool all, struct strv *ret,
+		  struct err *err)
+{
+	_cleanup_strv_ struct strv kernels = { 0 };
+	const char *other;
+	int r = strv_add(&kernels, running);
+
+	if (r == 0)
+		r = add_installed(h, &kernels);
+	for (unsigned int i = 0; r == 0 && (all || i < CACHE_OTHER_KERNELS) && kernels.n < LIMIT_KERNELS; i++) {
+		other = latest_other(l, &kernels);
+		if (!other)
+			break;
+		r = strv_add(&kernels, other);
+	}
+	if (r < 0)
+		return err_sys(err, r, "kernels");
+	*ret = kernels;
+	kernels = (struct strv){ 0 };
+	return 0;
+}
+
+/* --- what is not worth its place --- */
+
+struct worth {
+	bool known;
+	char flavor[LIMIT_NAME_BYTES + 1];
+	uint64_t serial;
+};
+
+static bool is_better(const struct cache_list *l, const struct worth *w, size_t a, size_t b)
+{
+	if (w[a].serial != w[b].serial)
+		return w[a].serial > w[b].serial;
+	if (l->v[a].changed != l->v[b].changed)
+		return l->v[a].changed > l->v[b].changed;
+	return a < b;
+}
+
+static bool same_group(const struct cache_list *l, const struct worth *w, size_t a, size_t b)
+{
+	return streq(l->v[a].folder, l->v[b].folder) && streq(l->v[a].name.name, l->v[b].name.name) &&
+	       l->v[a].name.kind == l->v[b].name.kind && streq(w[a].flavor, w[b].flavor);
+}
+
+static bool is_among_the_best(const struct cache_list *l, const struct worth *w, size_t i)
+{
+	unsigned int better = 0;
+
+	for (size_t j = 0; j < l->n && better < CACHE_KEEP_BUNDLES; j++)
+		better += j != i && w[j].known && same_group(l, w, i, j) && is_better(l, w, j, i);
+	return better < CACHE_KEEP_BUNDLES;
+}
+
+static bool is_for(const struct cache_file *f, const struct strv *kernels)
+{
+	return streq(f->folder, STORE_ANY) || strv_has(kernels, f->folder);
+}
+
+int cache_surplus(const struct host *h, const char *where, const struct cache_list *l, const struct strv *kernels,
+		  const struct keyring *ring, bool (*keeps)(void *ctx, const struct cache_file *f), void *ctx,
+		  bool *ret_surplus, struct err *err)
+{
+	struct worth *w = calloc(l->n + 1, sizeof(*w));
+
+	if (!w)
+		return err_sys(err, -ENOMEM, "cache");
+	for (size_t i = 0; i < l->n; i++) {
+		_cleanup_bundle_ struct bundle *b = NULL;
+
+		if (!is_for(&l->v[i], kernels) || cache_open_bundle(h, where, &l->v[i], ring, &b, err) < 0)
+			continue;
+		w[i] = (struct worth){ .known = true, .serial = bundle_manifest(b)->serial };
+		snprintf(w[i].flavor, sizeof(w[i].flavor), "%s", bundle_manifest(b)->flavor);
+	}
+	for (size_t i = 0; i < l->n; i++)
+		ret_surplus[i] = !keeps(ctx, &l->v[i]) &&
+				 (!is_for(&l->v[i], kernels) || (w[i].known && !is_among_the_best(l, w, i)));
+	free(w);
+	return 0;
+}

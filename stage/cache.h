@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cache.h - the cache as a whole: what is in it, whether it is good, for which kernels it matters.
+ * The commands that look at it and tidy it are built on this; loading a driver is not.
+ */
+#ifndef MODULUS_CACHE_H
+#define MODULUS_CACHE_H
+
+#include "store.h"
+
+/* One bundle, by its name alone. */
+struct cache_file {
+	char *folder, *file; /* a release or "any"; <name>-<kind>-<digest>.tar.zst */
+	struct store_name name;
+	uint64_t size_bytes;
+	int64_t changed; /* mtime, seconds since 1970 */
+};
+
+struct cache_list {
+	struct cache_file *v;
+	size_t n;
+	char *shown; /* where the cache is */
+};
+
+/*
+ * All files of the cache that are named as bundles are, by folder and name; an empty list where
+ * there is no cache. At most LIMIT_CACHE_FILES. -E_CACHE_UNREACHABLE, -EOVERFLOW, -errno.
+ */
+int cache_read(const struct host *h, const char *where, struct cache_list *ret, struct err *err) _must_check_;
+void cache_list_free(struct cache_list *l);
+#define _cleanup_cache_list_ _cleanup_(cache_list_free)
+
+/*
+ * Opens one, verifies name and header, and that it is as long as the header says. *ret: ready to be
+ * verified to its end. -E_CORRUPT, -E_UNTRUSTED, -ENOENT (it is gone), -errno.
+ */
+int cache_open_bundle(const struct host *h, const char *where, const struct cache_file *f, const struct keyring *ring,
+		      struct bundle **ret, struct err *err) _must_check_;
+
+/*
+ * The kernels that the cache is kept for: the running one, those installed in /usr/lib/modules, and
+ * of the others the CACHE_OTHER_KERNELS that something was cached for last (one to come, or one to
+ * go back to); all: every other one too. The running one is the first.
+ */
+int cache_kernels(const struct host *h, const char *running, const struct cache_list *l, bool all, struct strv *ret,
+		  struct err *err) _must_check_;
+
+/*
+ * The files that are not worth their place, in the order of the list: those of kernels that the
+ * cache is not kept for, and of each driver, kind and flavour for one kernel all but the
+ * CACHE_KEEP_BUNDLES with the highest serials. Never one that keeps() says yes to, and none that
+ * cannot be verified: those say nothing about themselves.
+ */
+int cache_surplus(const struct host *h, const char *where, const struct cache_list *l, const struct strv *kernels,
+		  const struct keyring *ring, bool (*keeps)(void *ctx, const struct cache_file *f), void *ctx,
+		  bool *ret_surplus, struct err *err) _must_check_;
+
+#endif

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`modulus rebuild`: everything anew, and nothing that was good is lost."""
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from badserver import BadServer
+from bundlemaker import UNKNOWN_KEY, signed_by, spoil
+from cachemachine import NEXT, OLDER, RELEASE, CacheMachine, place_of, recipe
+from netmachine import GOOD, plain_environment
+from program import CONFIG, DONE, MODULUS, NETWORK, NO_BUNDLE, UNTRUSTED
+
+TRACEABLE = shutil.which("strace") is not None and subprocess.run(["strace", "-o", "/dev/null", "true"],
+                                                                  capture_output=True).returncode == 0
+
+
+def good(data: bytes):
+    def answer(to) -> None:
+        to.head(Content_Length=len(data))
+        to.send(data)
+    return answer
+
+
+def fails(status: str):
+    return lambda to: to.head(status, Content_Length=0)
+
+
+@pytest.fixture
+def host(tmp_path):
+    return CacheMachine(tmp_path)
+
+
+# --- what it is for ---
+
+def test_a_local_machine_copies_from_usr_again_although_all_looks_fine(host):
+    """The earlier tool said "up to date" and did nothing."""
+    data = recipe().build()
+    host.offer(data)
+    kept = host.keep(data)
+    before = kept.stat().st_ino
+    done = host.command("rebuild")
+    assert done.returncode == DONE, done.stderr
+    assert "fetched from usr:" in done.stderr and "1 cached bundles are good" in done.stderr
+    assert kept.read_bytes() == data and kept.stat().st_ino != before
+    assert host.good() == {place_of(data): place_of(data).split("-")[-1].removesuffix(".tar.zst")}
+
+
+def test_a_server_is_asked_again_although_all_looks_fine(tmp_path):
+    with BadServer() as server:
+        host = CacheMachine(tmp_path, Source=f"From=cache:\n {server.serve('/x', good(GOOD))}\n")
+        host.keep(GOOD)
+        assert host.command("rebuild").returncode == DONE
+        assert len(server.of("/x")) == 1 and server.of("/x")[0].sent > len(GOOD)
+        assert list(host.good()) == [place_of(GOOD)]
+
+
+def test_running_next_and_previous_kernels_are_rebuilt_in_this_order(host):
+    bundles = {release: recipe(release).build() for release in (RELEASE, NEXT, OLDER)}
+    for release, data in bundles.items():
+        host.offer(data, release)
+    host.installed(RELEASE, NEXT)           # the next one is installed,
+    host.keep(bundles[OLDER], OLDER)        # the one before has only what is cached
+    done = host.command("rebuild")
+    assert done.returncode == DONE, done.stderr
+    fetched = [line.split("for kernel ")[1].split(",")[0] for line in done.stderr.splitlines() if "fetched from" in line]
+    assert fetched == [RELEASE, NEXT, OLDER]
+    assert sorted(host.good()) == sorted(place_of(data, release) for release, data in bundles.items())
+
+
+def test_kernel_is_that_one_only_and_all_is_every_one_that_is_cached(host):
+    releases = [f"5.{number}.0-test" for number in range(4)]
+    for number, release in enumerate(releases):
+        data = recipe(release).build()
+        host.offer(data, release)
+        os.utime(host.keep(data, release), (number, number))
+    host.offer(recipe().build())
+
+    def fetched(*words: str) -> list[str]:
+        done = host.command("rebuild", *words)
+        assert done.returncode == DONE, done.stderr
+        return [line.split("for kernel ")[1].split(",")[0] for line in done.stderr.splitlines() if "fetched from" in line]
+
+    assert fetched("--kernel", releases[1]) == [releases[1]]
+    os.utime(host.folder / place_of(recipe(releases[1]).build(), releases[1]), (1, 1))
+    assert fetched() == [RELEASE, releases[3], releases[2]]
+    assert sorted(fetched("--all")) == sorted([RELEASE, *releases])
+
+
+def test_only_the_named_drivers_are_rebuilt(host):
+    host.driver("other")
+    data = recipe().build()
+    host.offer(data)
+    assert host.command("rebuild", "gpu").returncode == DONE
+    done = host.command("rebuild", "other")
+    assert done.returncode == NO_BUNDLE and "gpu" not in done.stderr.replace("gpu 1.0", "").split("other:")[0]
+    done = host.command("rebuild", "gpu", "no-such")
+    assert done.returncode == CONFIG and "no-such: no such driver is configured" in done.stderr
+
+
+# --- what is damaged ---
+
+def test_a_damaged_file_is_quarantined_and_fetched_again(host):
+    data = recipe().build()
+    host.offer(data)
+    host.keep(data).write_bytes(spoil(data, len(data) - 20, b"\0\0\0\0"))
+    done = host.command("rebuild")
+    assert done.returncode == DONE, done.stderr
+    assert "moved to quarantine" in done.stderr and "0 cached bundles are good, 1 are not" in done.stderr
+    assert list(host.good()) == [place_of(data)]
+    assert host.quarantined == [f".quarantine/{place_of(data).split('/')[1]}"]
+
+
+def test_what_is_offered_damaged_replaces_nothing(host):
+    old, new = recipe(serial=1).build(), recipe(serial=2).build()
+    host.keep(old)
+    host.offer(spoil(new, len(new) - 20, b"\0\0\0\0"))
+    done = host.command("rebuild")
+    assert done.returncode == UNTRUSTED and "gpu: corrupt: " in done.stderr
+    assert list(host.good()) == [place_of(old)]
+
+
+@pytest.mark.parametrize("answer,code,reason", [(fails("404 Not Found"), DONE, "the cached one stays"),
+                                                (fails("500 Oops"), NETWORK, "gpu: network: ")])
+def test_a_cached_bundle_stays_when_nobody_has_it_any_more(tmp_path, answer, code, reason):
+    """Not offered any more is the usual end of a bundle for an old kernel; no answer is a failure."""
+    with BadServer() as server:
+        host = CacheMachine(tmp_path, Source=f"From=cache:\n {server.serve('/x', answer)}\n")
+        host.keep(GOOD)
+        done = host.command("rebuild")
+        assert done.returncode == code and reason in done.stderr, done.stderr
+        assert list(host.good()) == [place_of(GOOD)]
+
+
+def test_without_a_bundle_anywhere_the_reason_is_that(host):
+    done = host.command("rebuild")
+    assert done.returncode == NO_BUNDLE and "gpu: no-bundle: kernel " + RELEASE in done.stderr
+
+
+# --- [Build] Command= ---
+
+def compiling(tmp_path, script: str, **build: str) -> CacheMachine:
+    """A driver whose bundles a shell script makes; it is run with `sh -eu`."""
+    program = tmp_path / "compile.sh"
+    program.write_text(script)
+    lines = f"Command=/bin/sh -eu\n {program} --flag\n" + "".join(f"{key}={value}\n" for key, value in build.items())
+    return CacheMachine(tmp_path, Build=lines)
+
+
+def test_a_command_makes_the_bundle_and_knows_for_what(tmp_path):
+    data = recipe(serial=2).build()
+    (tmp_path / "made").write_bytes(data)
+    host = compiling(tmp_path, f"""
+        test $# = 1 -a "$1" = --flag
+        echo "$MODULUS_NAME $MODULUS_VERSION [$MODULUS_FLAVOR] $MODULUS_KERNEL $MODULUS_ROOT" > {tmp_path}/told
+        echo compiling; echo warning >&2
+        cp {tmp_path}/made "$MODULUS_OUTPUT"
+    """)
+    host.keep(recipe(serial=1).build())
+    done = host.command("rebuild", env=plain_environment(TMPDIR=str(tmp_path), MODULUS_STRANGER="x"))
+    assert done.returncode == DONE, done.stderr
+    assert (tmp_path / "told").read_text() == f"gpu 1.0 [] {RELEASE} {host.root}\n"
+    assert "compiling\n" in done.stderr and "warning\n" in done.stderr and done.stdout == ""
+    assert sorted(host.good()) == sorted([place_of(data), place_of(recipe(serial=1).build())])
+    assert not list(tmp_path.glob("modulus-rebuild-*"))
+
+
+@pytest.mark.parametrize("make,code,reason", [
+    (lambda: recipe().but(sign=signed_by(UNKNOWN_KEY)).build(), UNTRUSTED, "untrusted"),
+    (lambda: spoil(recipe().build(), -20, b"\0\0\0\0"), UNTRUSTED, "corrupt"),
+    (lambda: recipe(NEXT).build(), NO_BUNDLE, "wrong-kernel"),
+    (lambda: recipe(version="9").build(), NO_BUNDLE, "no-bundle"),
+], ids=["stranger", "damaged", "other-kernel", "other-version"])
+def test_what_a_command_makes_is_believed_no_more_than_what_is_fetched(tmp_path, make, code, reason):
+    data = make()
+    if reason == "corrupt":
+        good_data = recipe().build()
+        data = good_data[:-20] + b"\0\0\0\0" + good_data[-16:]
+    (tmp_path / "made").write_bytes(data)
+    host = compiling(tmp_path, f'cp {tmp_path}/made "$MODULUS_OUTPUT"')
+    done = host.command("rebuild", env=plain_environment(TMPDIR=str(tmp_path)))
+    assert done.returncode == code and f"gpu: {reason}: " in done.stderr, done.stderr
+    assert host.good() == {}
+    assert not list(tmp_path.glob("modulus-rebuild-*"))
+
+
+@pytest.mark.parametrize("script,says", [
+    ("exit 3", "ended with exit code 3; its own words are above"),
+    ("kill -9 $$", "was ended by signal 9"),
+    ("true", "left no file at $MODULUS_OUTPUT"),
+    ('ln -s /etc/passwd "$MODULUS_OUTPUT"', "left no file at $MODULUS_OUTPUT"),
+    ('mkfifo "$MODULUS_OUTPUT"', "left no file at $MODULUS_OUTPUT"),
+])
+def test_a_command_that_makes_nothing_is_said_so(tmp_path, script, says):
+    host = compiling(tmp_path, script)
+    kept = host.keep(recipe().build())
+    done = host.command("rebuild", env=plain_environment(TMPDIR=str(tmp_path)))
+    assert done.returncode == NO_BUNDLE and "gpu: build-failed: " in done.stderr and says in done.stderr
+    assert kept.exists() and not list(tmp_path.glob("modulus-rebuild-*"))
+
+
+def test_a_command_that_is_not_there_is_said_so(tmp_path):
+    host = CacheMachine(tmp_path, Build="Command=/no/such/program\n")
+    done = host.command("rebuild", env=plain_environment(TMPDIR=str(tmp_path)))
+    assert done.returncode == NO_BUNDLE and "/no/such/program: No such file or directory" in done.stderr
+
+
+def processes_of(marker: str) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as stream:
+                    if marker.encode() in stream.read():
+                        found.append(int(entry))
+            except OSError:
+                pass
+    return found
+
+
+def gone(marker: str) -> bool:
+    for _ in range(100):
+        if not processes_of(marker):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
+    marker = f"modulus-test-{os.getpid()}-hang"
+    host = compiling(tmp_path, f"sh -c 'sleep 300; : {marker}' & sleep 300; : {marker}", Timeout="1s")
+    began = time.monotonic()
+    done = host.command("rebuild", env=plain_environment(TMPDIR=str(tmp_path)))
+    assert 1 <= time.monotonic() - began < 20
+    assert done.returncode == NO_BUNDLE and "was not done in 1 s (Timeout=) and was ended" in done.stderr
+    assert gone(marker) and not list(tmp_path.glob("modulus-rebuild-*"))
+
+
+def test_interrupting_it_ends_the_command_too(tmp_path):
+    marker = f"modulus-test-{os.getpid()}-interrupted"
+    host = compiling(tmp_path, f"sh -c 'sleep 300; : {marker}' & echo begun; sleep 300; : {marker}")
+    kept = host.keep(recipe().build())
+    with subprocess.Popen([MODULUS, "rebuild", *host.roots], stderr=subprocess.PIPE, text=True,
+                          env=plain_environment(TMPDIR=str(tmp_path))) as program:
+        for line in program.stderr:
+            if line == "begun\n":
+                break
+        program.terminate()
+        program.stderr.read()
+    assert program.returncode == -15
+    assert gone(marker) and kept.exists() and not list(tmp_path.glob("modulus-rebuild-*"))
+
+
+# --- interrupted at any instant ---
+
+WRITING = "openat2,write,fsync,ftruncate,renameat,unlinkat,mkdirat,close"
+CUTS = 20
+
+
+def calls_made(argv: list, log) -> int:
+    done = subprocess.run(["strace", "-f", "-o", log, "-e", f"trace={WRITING}", *argv], capture_output=True, env=plain_environment())
+    assert done.returncode == DONE, done.stderr
+    return sum(1 for line in log.read_text().splitlines() if "(" in line and "exited" not in line)
+
+
+@pytest.mark.skipif(not TRACEABLE, reason="strace is not installed or not allowed here")
+@pytest.mark.parametrize("command", ["fetch", "rebuild"])
+def test_killed_at_any_call_the_cache_holds_whole_bundles_and_the_old_one(tmp_path, command):
+    old, new = recipe(serial=1).build(), recipe(serial=2).build()
+    counting = CacheMachine(tmp_path / "counting")
+    counting.keep(old)
+    counting.offer(new)
+    total = calls_made([MODULUS, command, *counting.roots], tmp_path / "log")
+    assert total > CUTS
+    seen = set()
+    for cut in range(CUTS):
+        host = CacheMachine(tmp_path / str(cut))
+        host.keep(old)
+        host.offer(new)
+        # always the last ones too: between writing, fsync and rename
+        at = total - cut if cut < CUTS // 2 else 1 + (cut - CUTS // 2) * total // (CUTS // 2)
+        killed = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", f"trace={WRITING}", "-e",
+                                 f"inject={WRITING}:signal=KILL:when={at}", MODULUS, command, *host.roots],
+                                capture_output=True, env=plain_environment())
+        left = host.good()
+        assert place_of(old) in left, (at, killed)
+        assert set(left) <= {place_of(old), place_of(new)}
+        seen.add(len(left))
+        assert host.command(command).returncode == DONE
+        assert set(host.good()) == {place_of(old), place_of(new)}
+        assert not [place for place in host.cached if place.endswith(".part")]
+    assert seen == {1, 2}, "no cut was before the end, or none after it"
