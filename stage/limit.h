@@ -50,6 +50,8 @@
 #define LIMIT_DRIVERS 32u
 #define LIMIT_SOURCES 16u
 #define LIMIT_BUILD_WORDS 64u
+/* Lines that are not understood and said, for one file; all of them would be a report of megabytes. */
+#define LIMIT_WARNINGS 16u
 /* COMMAND_LINE_SIZE is 2,048 on x86 and arm64; some architectures allow 4,096. */
 #define LIMIT_CMDLINE_BYTES (16u << 10)
 
