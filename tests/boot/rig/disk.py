@@ -13,9 +13,10 @@ from pathlib import Path
 from .host import RigError, run
 
 MIB = 1 << 20
-# Discoverable Partitions Specification: /usr and root for x86-64
+# Discoverable Partitions Specification: /usr and root for x86-64, /var
 TYPE_USR = "8484680c-9521-48c6-9c11-b0720656f69e"
 TYPE_ROOT = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+TYPE_VAR = "4d21b016-b534-45c2-a9fb-5c16e091fd2d"
 # Flatcar's type of its two /usr partitions
 TYPE_FLATCAR_USR = "5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6"
 
@@ -88,6 +89,23 @@ def written_bytes(layer: Path) -> int:
     """How many bytes the guest wrote to the disk (in clusters of the layer)."""
     extents = json.loads(run("qemu-img", "map", "--output=json", layer))
     return sum(extent["length"] for extent in extents if extent["depth"] == 0 and extent["data"])
+
+
+def take_out(layer: Path, offset_mib: int, size_mib: int, image: Path) -> Path:
+    """A copy of one partition as the guest left it."""
+    raw = image.with_suffix(".raw")
+    run("qemu-img", "convert", "-q", "-f", "qcow2", "-O", "raw", layer, raw)
+    image.unlink(missing_ok=True)
+    run("dd", f"if={raw}", f"of={image}", "bs=1M", f"skip={offset_mib}", f"count={size_mib}", "conv=sparse", "status=none")
+    raw.unlink()
+    return image
+
+
+def files_of(image: Path, folder: str) -> dict[str, int]:
+    """name -> size of what is in a directory of an ext4 file system."""
+    lines = run("debugfs", "-R", f"ls -p {folder}", image).splitlines()
+    entries = [line.split("/") for line in lines if line.startswith("/")]
+    return {entry[5]: int(entry[6] or 0) for entry in entries if entry[5] not in (".", "..")}
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -18,7 +18,9 @@ VIRTIO_GPU_MATCH = "virtio:d00000010v*"       # the same device, where a driver 
 UUID_USR = "7130c94a-213a-4e5a-8e26-6cce9662f132"
 UUID_USR_B = "e03dd35c-7c2d-4a47-b3fe-27f15780a57c"
 UUID_ROOT = "5a0d1b6e-3c55-4f0b-8f0e-1c9a7e2f4d10"
+UUID_VAR = "0f2d7b3c-9a4e-4c55-8f0b-6f3f2f0c7e21"
 ROOT_MIB = 256
+VAR_MIB = 128
 SMALL_USR_MIB = 64
 DEBIAN_USR_MIB = 256
 
@@ -166,12 +168,25 @@ class Workshop:
         shutil.rmtree(tree)
         return image
 
+    def var_image(self, folder: Path, cached: dict[str, Path]) -> Path:
+        """The file system of a /var partition: file name in the cache of this kernel -> bundle."""
+        tree = folder / "var"
+        shelf = tree / "lib" / "modulus" / "bundles" / self.kernel.release
+        shelf.mkdir(parents=True)
+        for name, path in cached.items():
+            bundles.copy(path, shelf / name)
+        image = disk.ext4(tree, folder / "var.ext4", "VAR", VAR_MIB)
+        shutil.rmtree(tree)
+        return image
+
     def disk(self, folder: Path, name: str, usr: list[Path], root: Path, usr_type: str = disk.TYPE_USR,
-             usr_mib: int = SMALL_USR_MIB) -> Path:
-        """A disk with one or two /usr partitions and a root."""
+             usr_mib: int = SMALL_USR_MIB, var: Path | None = None) -> Path:
+        """A disk with one or two /usr partitions and a root; with a /var as well when there is an image of one."""
         partitions = [disk.Partition(label, usr_type, uuid, image, usr_mib)
                       for label, uuid, image in zip(("USR-A", "USR-B"), (UUID_USR, UUID_USR_B), usr)]
         partitions.append(disk.Partition("ROOT", disk.TYPE_ROOT, UUID_ROOT, root, ROOT_MIB))
+        if var:
+            partitions.append(disk.Partition("VAR", disk.TYPE_VAR, UUID_VAR, var, VAR_MIB))
         return disk.assemble(folder / f"{name}.raw", partitions)
 
     def boot(self, name: str, folder: Path, initrd: Path, arguments: list[str], layer: Path, gpu: bool = True,

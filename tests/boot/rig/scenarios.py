@@ -3,13 +3,14 @@
 guests said; a test file asserts on that. Listed by how long they take, longest first: two run side by side.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 from . import bundles, disk, guest, modules, secureboot, trees
-from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, SMALL_INIT, USR_ARGUMENTS, VIRTIO_GPU_MATCH, Usr, Workshop,
-                       driver_file)
+from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, VAR_MIB,
+                       VIRTIO_GPU_MATCH, Usr, Workshop, driver_file)
 from .report import Report
 from .webserver import WebServer, private_authority
 
@@ -204,6 +205,26 @@ def read_only_root(shop: Workshop) -> SimpleNamespace:
     return _configured(shop, "read-only-root", Usr(on_usr, in_tree=True), drivers, ["ro", "module.sig_enforce=1"])
 
 
+def separate_var(shop: Workshop) -> SimpleNamespace:
+    """Root `ro`, and a /var of its own that only fstab names. A copy of the bundle in its cache has a flipped bit; on
+    /usr it is sound. Then booted again from a /usr without any bundle."""
+    room = shop.room("separate-var")
+    bundle = shop.bundle(room, DRIVER)
+    name = f"{DRIVER}-modules-{hashlib.sha256(bundles.Parts.of(bundle).manifest).hexdigest()}.tar.zst"
+    var = shop.var_image(room, {name: bundles.flip_in_chunk(bundle, room / "flipped")})
+    files = {**shop.operator_files({DRIVER: driver_file()}), "/etc/fstab": "PARTLABEL=VAR /var ext4 defaults 0 2\n"}
+    root = shop.root_image(room, trees.small_root, files)
+    with_bundle = shop.disk(room, "with", [shop.usr_image(room, "usr-with", Usr({DRIVER: bundle}))], root, var=var)
+    without = shop.disk(room, "without", [shop.usr_image(room, "usr-without", Usr())], root, var=var)
+    layer = disk.overlay(with_bundle, room / "disk.qcow2")
+    arguments = ["ro", *USR_ARGUMENTS, SMALL_INIT]
+    first = shop.boot("separate-var-first", room, shop.plain_initramfs, arguments, layer)
+    disk.exchange_base(layer, without)
+    second = shop.boot("separate-var-second", room, shop.plain_initramfs, arguments, layer)
+    left = disk.take_out(layer, 1 + SMALL_USR_MIB + ROOT_MIB, VAR_MIB, room / "var-left.ext4")
+    return SimpleNamespace(first=first, second=second, bundle=bundle, name=name, left=left)
+
+
 # driver -> what is done to its good bundle
 SPOILT: dict[str, Callable[[Path, Path], Path]] = {
     "flipped-chunk": bundles.flip_in_chunk,
@@ -282,5 +303,5 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, secure_boot, refused, rivals, read_only_root,
+        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot, refused, rivals, read_only_root,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}
