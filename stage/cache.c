@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "limit.h"
+#include "trial.h"
 
 /* --- what is there --- */
 
@@ -92,6 +93,17 @@ static int read_folder(struct cache_list *l, int base, const char *folder)
 	return r;
 }
 
+static size_t count_files(int base, const char *folder)
+{
+	_cleanup_close_ int fd = open_resolve(base, folder, O_RDONLY | O_DIRECTORY, 0,
+					      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	struct dirent **list = NULL;
+	int n = fd < 0 ? 0 : scandirat(fd, ".", &list, is_file, NULL);
+
+	free_entries(list, n);
+	return n < 0 ? 0 : (size_t)n;
+}
+
 int cache_read(const struct host *h, const char *where, struct cache_list *ret, struct err *err)
 {
 	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
@@ -113,6 +125,8 @@ int cache_read(const struct host *h, const char *where, struct cache_list *ret, 
 	for (int i = 0; r == 0 && i < n; i++)
 		r = read_folder(&l, base, list[i]->d_name);
 	free_entries(list, n);
+	if (r == 0 && base >= 0)
+		l.quarantined = count_files(base, STORE_QUARANTINE);
 	if (r == -EOVERFLOW)
 		return err_set(err, r, "%s: more than %u files", dir.shown, LIMIT_CACHE_FILES);
 	if (r < 0)
@@ -170,6 +184,65 @@ int cache_open_bundle(const struct host *h, const char *where, const struct cach
 		return r;
 	*ret = TAKE_PTR(b);
 	return 0;
+}
+
+int cache_check_serial(const struct host *h, const char *where, const struct manifest *m, const struct keyring *ring,
+		       struct err *err)
+{
+	_cleanup_cache_list_ struct cache_list l = { 0 };
+	_cleanup_free_ char *folder = store_folder(m);
+	struct err unsaid;
+
+	if (!folder)
+		return err_sys(err, -ENOMEM, "cache");
+	if (cache_read(h, where, &l, &unsaid) < 0)
+		return 0;
+	for (size_t i = 0; i < l.n; i++) {
+		_cleanup_bundle_ struct bundle *b = NULL;
+		const struct manifest *have;
+
+		if (!streq(l.v[i].folder, folder) || !streq(l.v[i].name.name, m->name) || l.v[i].name.kind != m->kind ||
+		    streq(l.v[i].name.digest, m->digest) || cache_open_bundle(h, where, &l.v[i], ring, &b, &unsaid) < 0)
+			continue;
+		have = bundle_manifest(b);
+		if (have->serial == m->serial && streq(have->flavor, m->flavor) && streq(have->version, m->version))
+			return err_set(err, -E_EQUIVOCATION, "has serial %llu as %s/%s, and differs",
+				       (unsigned long long)m->serial, folder, l.v[i].file);
+	}
+	return 0;
+}
+
+/* --- attempts --- */
+
+int cache_trials(const struct host *h, const struct cache_file *f, struct strv *ret_build_ids)
+{
+	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
+	_cleanup_close_ int fd = -EBADF;
+	struct dirent **list = NULL;
+	struct err unsaid;
+	int n, r = rootfs_dir_find(h, TRIAL_DIR, &dir, &unsaid);
+
+	if (r == 0)
+		r = fd = rootfs_dir_open(&dir, f->folder, O_RDONLY | O_DIRECTORY);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	r = 0;
+	n = scandirat(fd, ".", &list, NULL, by_name);
+	for (int i = 0; i < n; i++) {
+		const char *build_id;
+		size_t len;
+
+		/* <digest>-<build-id>.json */
+		if (r < 0 || !str_prefix(list[i]->d_name, f->name.digest, &build_id) || *build_id++ != '-' ||
+		    !str_suffix(build_id, ".json"))
+			continue;
+		len = strlen(build_id) - strlen(".json");
+		r = strv_addf(ret_build_ids, "%.*s", (int)len, build_id);
+		if (r == 0 && streq(ret_build_ids->v[ret_build_ids->n - 1], TRIAL_NO_BUILD_ID))
+			ret_build_ids->v[ret_build_ids->n - 1][0] = '\0';
+	}
+	free_entries(list, n);
+	return r;
 }
 
 /* --- for which kernels --- */
@@ -284,4 +357,50 @@ int cache_surplus(const struct host *h, const char *where, const struct cache_li
 				 (!is_for(&l->v[i], kernels) || (w[i].known && !is_among_the_best(l, w, i)));
 	free(w);
 	return 0;
+}
+
+static int remove_files(const struct rootfs_dir *dir, const struct cache_list *l, const bool *surplus, struct err *err)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		_cleanup_close_ int folder = -EBADF;
+
+		if (!surplus[i])
+			continue;
+		folder = rootfs_dir_open(dir, l->v[i].folder, O_RDONLY | O_DIRECTORY);
+		if (folder < 0)
+			return err_sys(err, folder, "%s/%s", dir->shown, l->v[i].folder);
+		if ((unlinkat(folder, l->v[i].file, 0) < 0 && errno != ENOENT) || fsync(folder) < 0)
+			return err_sys(err, -errno, "%s/%s/%s", dir->shown, l->v[i].folder, l->v[i].file);
+	}
+	return 0;
+}
+
+int cache_remove(const struct host *h, const char *where, const struct cache_list *l, const bool *surplus,
+		 struct err *err)
+{
+	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
+	_cleanup_close_ int base = -EBADF;
+	struct dirent **list = NULL;
+	int n, r = store_find(h, where, &dir, err);
+
+	if (r < 0)
+		return r;
+	base = rootfs_dir_open(&dir, "", O_RDONLY | O_DIRECTORY);
+	if (base < 0)
+		return base == -ENOENT ? 0 : err_sys(err, base, "%s", dir.shown);
+	r = rootfs_dir_writable(&dir, err);
+	if (r == 0)
+		r = remove_files(&dir, l, surplus, err);
+	n = r < 0 ? 0 : scandirat(base, ".", &list, is_folder, by_name);
+	for (int i = 0; i < n; i++) {
+		_cleanup_close_ int folder = rootfs_dir_open(&dir, list[i]->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+
+		if (folder >= 0)
+			store_sweep(folder);
+		(void)unlinkat(base, list[i]->d_name, AT_REMOVEDIR); /* when it is empty */
+	}
+	free_entries(list, n);
+	if (r == 0 && fsync(base) < 0)
+		r = err_sys(err, -errno, "%s", dir.shown);
+	return r;
 }

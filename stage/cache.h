@@ -19,7 +19,8 @@ struct cache_file {
 struct cache_list {
 	struct cache_file *v;
 	size_t n;
-	char *shown; /* where the cache is */
+	char *shown;       /* where the cache is */
+	size_t quarantined; /* files in .quarantine/ */
 };
 
 /*
@@ -46,6 +47,16 @@ int cache_kernels(const struct host *h, const char *running, const struct cache_
 		  struct err *err) _must_check_;
 
 /*
+ * Is another bundle with the same serial cached already? Both would be refused at boot (two truths),
+ * so the second must not get in. 0; -E_EQUIVOCATION; -ENOMEM. What cannot be read says nothing.
+ */
+int cache_check_serial(const struct host *h, const char *where, const struct manifest *m, const struct keyring *ring,
+		       struct err *err) _must_check_;
+
+/* Builds of the file's kernel that attempts are recorded for ("": one without a build-id). See trial.h. */
+int cache_trials(const struct host *h, const struct cache_file *f, struct strv *ret_build_ids) _must_check_;
+
+/*
  * The files that are not worth their place, in the order of the list: those of kernels that the
  * cache is not kept for, and of each driver, kind and flavour for one kernel all but the
  * CACHE_KEEP_BUNDLES with the highest serials. Never one that keeps() says yes to, and none that
@@ -54,5 +65,12 @@ int cache_kernels(const struct host *h, const char *running, const struct cache_
 int cache_surplus(const struct host *h, const char *where, const struct cache_list *l, const struct strv *kernels,
 		  const struct keyring *ring, bool (*keeps)(void *ctx, const struct cache_file *f), void *ctx,
 		  bool *ret_surplus, struct err *err) _must_check_;
+
+/*
+ * Removes those files, directories that are empty then, and what interrupted copies left anywhere.
+ * Durable. -errno, -E_CACHE_UNREACHABLE.
+ */
+int cache_remove(const struct host *h, const char *where, const struct cache_list *l, const bool *surplus,
+		 struct err *err) _must_check_;
 
 #endif

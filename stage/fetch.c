@@ -5,6 +5,7 @@
  */
 #include "fetch.h"
 
+#include "cache.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
@@ -20,6 +21,8 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 	int r = 0;
 
 	if (!cached)
+		r = cache_check_serial(req->host, req->config->cache, m, req->keys, err);
+	if (!cached && r == 0)
 		r = store_begin(req->host, req->config->cache, c->bundle, true, &copy, err);
 	if (r < 0)
 		return r;

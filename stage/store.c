@@ -20,7 +20,6 @@
 #include "log.h"
 
 #define SUFFIX ".tar.zst"
-#define QUARANTINE ".quarantine"
 
 struct store_copy {
 	struct rootfs_dir dir;
@@ -420,14 +419,14 @@ int store_quarantine(const struct host *h, const char *where, const char *folder
 	if (r < 0)
 		return r;
 	from = rootfs_dir_open(&dir, folder, O_RDONLY | O_DIRECTORY);
-	r = from < 0 ? from : rootfs_dir_make(&dir, QUARANTINE, &to);
+	r = from < 0 ? from : rootfs_dir_make(&dir, STORE_QUARANTINE, &to);
 	if (r == 0 && renameat(from, file, to, file) < 0)
 		r = -errno;
 	/* the new place first: a power cut in between leaves both names, never none */
 	if (r == 0 && (fsync(to) < 0 || fsync(from) < 0))
 		r = -errno;
 	if (r < 0)
-		return err_sys(err, r, "%s/%s/%s: moving it to " QUARANTINE, dir.shown, folder, file);
+		return err_sys(err, r, "%s/%s/%s: moving it to " STORE_QUARANTINE, dir.shown, folder, file);
 	trim_quarantine(to);
 	return 0;
 }

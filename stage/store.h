@@ -16,6 +16,7 @@
 /* On a partition that Cache= names. */
 #define STORE_DIR_ON_PARTITION "modulus/bundles"
 #define STORE_ANY "any"
+#define STORE_QUARANTINE ".quarantine"
 
 /*
  * Where the cache is. where: what Cache= says, NULL for STORE_DIR. Changes nothing.

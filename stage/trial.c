@@ -35,7 +35,7 @@ static char *dir_of(const struct trial *t)
 
 static char *name_of(const struct trial *t)
 {
-	return str_printf("%s-%s.json", t->digest, *t->build_id ? t->build_id : "unknown");
+	return str_printf("%s-%s.json", t->digest, *t->build_id ? t->build_id : TRIAL_NO_BUILD_ID);
 }
 
 static int boot_id(const struct host *h, char *ret, size_t size)

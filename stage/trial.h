@@ -16,6 +16,8 @@
 #include "host.h"
 
 #define TRIAL_DIR "/var/lib/modulus/trials"
+/* In the name of a file, for a kernel that carries no build-id. */
+#define TRIAL_NO_BUILD_ID "unknown"
 
 /* Which attempts; all of them the caller's strings. */
 struct trial {
