@@ -51,18 +51,18 @@ char *str_printf(const char *fmt, ...)
 
 static int strv_take(struct strv *s, char *str)
 {
-	char **v;
-
 	if (!str)
 		return -ENOMEM;
-	v = reallocarray(s->v, s->n + 1, sizeof(*v));
-	if (!v) {
-		free(str);
-		return -ENOMEM;
+	if ((s->n & (s->n - 1)) == 0) { /* at each power of two */
+		char **v = reallocarray(s->v, s->n ? 2 * s->n : 1, sizeof(*v));
+
+		if (!v) {
+			free(str);
+			return -ENOMEM;
+		}
+		s->v = v;
 	}
-	v[s->n] = str;
-	s->v = v;
-	s->n++;
+	s->v[s->n++] = str;
 	return 0;
 }
 

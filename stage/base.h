@@ -76,7 +76,7 @@ bool str_suffix(const char *str, const char *suffix);
 /* asprintf that returns the string, NULL when memory is short. Caller frees. */
 char *str_printf(const char *fmt, ...) _printf_(1, 2);
 
-/* An owned list of strings. The empty list is all zeroes. */
+/* An owned list of strings, made by the functions below. The empty list is all zeroes. */
 struct strv {
 	char **v;
 	size_t n;

@@ -192,6 +192,7 @@ struct parser {
 	struct strv *warnings;
 	struct err *err;
 	int result;
+	unsigned int unknown;
 	bool seen[ARRAY_SIZE(keys)];
 };
 
@@ -256,24 +257,33 @@ static int on_key(void *user, const char *section, const char *name, const char 
 			 r == -E2BIG ? "too long or too many" : "not a usable value");
 		return fail(p, r, text);
 	}
+	if (++p->unknown > LIMIT_WARNINGS)
+		return 1;
 	escape_text(known_section ? name : section, strlen(known_section ? name : section), text, sizeof(text));
-	if (strv_addf(p->warnings, "%s:%d: unknown %s '%s'", p->path, p->line, known_section ? "key" : "section",
-		      text) < 0)
+	if (strv_addf(p->warnings, "%s:%d: unknown %s '%s'%s", p->path, p->line, known_section ? "key" : "section",
+		      text, p->unknown == LIMIT_WARNINGS ? "; no more of these are shown" : "") < 0)
 		return fail(p, -ENOMEM, NULL);
 	return 1;
 }
 
-/* The keys of one file; whether anything required is there is the caller's business. */
+/*
+ * The keys of one file; whether anything required is there is the caller's business. A file that cannot
+ * be used has an error and no warnings: libinih goes on behind a line that it does not understand, and
+ * what follows a "[Driver" is in no section.
+ */
 static int parse_file(const char *path, const char *text, size_t len, struct driver *d, struct strv *warnings,
 		      struct err *err)
 {
-	struct parser p = { .path = path, .rest = text, .end = text + len, .d = d, .warnings = warnings, .err = err };
+	_cleanup_strv_ struct strv unknown = { 0 };
+	struct parser p = { .path = path, .rest = text, .end = text + len, .d = d, .warnings = &unknown, .err = err };
 	int line = ini_parse_stream(next_line, &p, on_key, &p);
 
 	if (p.result == 0 && line > 0) {
 		p.line = line;
 		fail(&p, -E_BAD_CONFIG, "neither [Section], Key=Value nor a comment");
 	}
+	if (p.result == 0 && strv_copy(warnings, &unknown) < 0)
+		fail(&p, -ENOMEM, NULL);
 	return p.result;
 }
 

@@ -45,11 +45,21 @@
 /* A thousand revoked key ids with comments. */
 #define LIMIT_REVOKED_BYTES (64u << 10)
 
+/* --- building --- */
+/* Directories below each other where modules are looked for; kernel trees have 9. */
+#define LIMIT_TREE_DEPTH 16u
+/* Docker's overlay2 driver takes no more. */
+#define LIMIT_LAYERS 128u
+/* An image's index or manifest; registries take no more (distribution-spec, "Pushing Manifests"). */
+#define LIMIT_IMAGE_JSON_BYTES (4u << 20)
+
 /* --- configuration --- */
 #define LIMIT_CONFIG_BYTES (64u << 10)
 #define LIMIT_DRIVERS 32u
 #define LIMIT_SOURCES 16u
 #define LIMIT_BUILD_WORDS 64u
+/* Lines that are not understood and said, for one file; all of them would be a report of megabytes. */
+#define LIMIT_WARNINGS 16u
 /* COMMAND_LINE_SIZE is 2,048 on x86 and arm64; some architectures allow 4,096. */
 #define LIMIT_CMDLINE_BYTES (16u << 10)
 

@@ -435,7 +435,7 @@ static int check_symbols(struct loader *l)
 
 		r = map_module(&set->v[i], &m, l->err);
 		if (r == 0)
-			r = symbols_check(&known, &m.file, set->v[i].name, false, NULL, NULL, l->err);
+			r = symbols_check(&known, &m.file, set->v[i].name, NULL, l->err);
 	}
 	return r;
 }

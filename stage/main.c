@@ -66,6 +66,43 @@ int cmd_usage(const char *command, const char *why)
 	return EXIT_USAGE;
 }
 
+static int version(void)
+{
+	printf("modulus %s\n%s\n", MODULUS_VERSION, OpenSSL_version(OPENSSL_VERSION));
+	return EXIT_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "usage: modulus COMMAND [OPTION]...; \"modulus --help\" lists the commands\n");
+		return EXIT_USAGE;
+	}
+	if (streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help"))
+		return help();
+	if (streq(argv[1], "--version"))
+		return version();
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (streq(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	log_error("%s: no such command; \"modulus --help\" lists them", argv[1]);
+	return EXIT_USAGE;
+}
+
+/* Words that did not arrive are a failure, those too that were written long before the end. */
+static int flush_output(int exit_code)
+{
+	bool lost = ferror(stdout);
+
+	if (fflush(stdout) != 0)
+		log_error("standard output: %s", strerror(errno));
+	else if (lost)
+		log_error("standard output: not all of it could be written");
+	else
+		return exit_code;
+	return exit_code == EXIT_DONE ? EXIT_SYSTEM : exit_code;
+}
+
 int main(int argc, char **argv)
 {
 	const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM);
@@ -83,28 +120,5 @@ int main(int argc, char **argv)
 	json_object_seed(seed ? seed : 1);
 	/* no openssl.cnf: what we accept does not depend on a file that we did not verify */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
-	if (argc < 2) {
-		fprintf(stderr, "usage: modulus COMMAND [OPTION]...; \"modulus --help\" lists the commands\n");
-		return EXIT_USAGE;
-	}
-	if (streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help"))
-		return help();
-	if (streq(argv[1], "--version")) {
-		printf("modulus %s\n%s\n", MODULUS_VERSION, OpenSSL_version(OPENSSL_VERSION));
-		return EXIT_DONE;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		int r;
-
-		if (!streq(argv[1], commands[i].name))
-			continue;
-		r = commands[i].run(argc - 1, argv + 1);
-		if (fflush(stdout) != 0 && r == EXIT_DONE) {
-			log_error("standard output: %s", strerror(errno));
-			r = EXIT_SYSTEM;
-		}
-		return r;
-	}
-	log_error("%s: no such command; \"modulus --help\" lists them", argv[1]);
-	return EXIT_USAGE;
+	return flush_output(run(argc, argv));
 }

@@ -41,7 +41,9 @@ static bool section_named(const uint8_t *bytes, size_t len, const Elf64_Shdr *na
 	return memcmp(bytes + names->sh_offset + offset, name, n) == 0;
 }
 
-static bool find_section(const uint8_t *bytes, size_t len, const Elf64_Ehdr *eh, const char *name, Elf64_Shdr *ret)
+/* The first section of that type and name (NULL: any). */
+static bool find_section(const uint8_t *bytes, size_t len, const Elf64_Ehdr *eh, uint32_t type, const char *name,
+			 Elf64_Shdr *ret)
 {
 	Elf64_Shdr names, s;
 
@@ -50,7 +52,7 @@ static bool find_section(const uint8_t *bytes, size_t len, const Elf64_Ehdr *eh,
 	for (uint64_t i = 0; i < eh->e_shnum; i++) {
 		if (!section_header(bytes, len, eh, i, &s))
 			return false;
-		if (s.sh_type != SHT_PROGBITS || !section_named(bytes, len, &names, s.sh_name, name))
+		if (s.sh_type != type || (name && !section_named(bytes, len, &names, s.sh_name, name)))
 			continue;
 		if (!in_range(s.sh_offset, s.sh_size, len))
 			return false;
@@ -66,6 +68,21 @@ static size_t whole_strings(const char *text, size_t len)
 	while (len > 0 && text[len - 1] != '\0')
 		len--;
 	return len;
+}
+
+/* The symbols, and the strings that hold their names. */
+static void find_symbols(const uint8_t *bytes, size_t len, const Elf64_Ehdr *eh, struct modfile *m)
+{
+	Elf64_Shdr symbols, strings;
+
+	if (!find_section(bytes, len, eh, SHT_SYMTAB, NULL, &symbols) || symbols.sh_link >= eh->e_shnum ||
+	    !section_header(bytes, len, eh, symbols.sh_link, &strings) ||
+	    !in_range(strings.sh_offset, strings.sh_size, len))
+		return;
+	m->symbols = (const char *)bytes + symbols.sh_offset;
+	m->symbols_len = symbols.sh_size;
+	m->strings = (const char *)bytes + strings.sh_offset;
+	m->strings_len = whole_strings(m->strings, strings.sh_size);
 }
 
 int modfile_parse(const void *data, size_t len, struct modfile *ret)
@@ -86,19 +103,20 @@ int modfile_parse(const void *data, size_t len, struct modfile *ret)
 	for (size_t i = 0; i < ARRAY_SIZE(machines); i++)
 		if (machines[i].elf == eh.e_machine)
 			m.machine = machines[i].name;
-	if (!m.machine || !find_section(bytes, len, &eh, ".modinfo", &modinfo))
+	if (!m.machine || !find_section(bytes, len, &eh, SHT_PROGBITS, ".modinfo", &modinfo))
 		return -ENOEXEC;
 	m.modinfo = (const char *)bytes + modinfo.sh_offset;
 	m.modinfo_len = modinfo.sh_size;
 	m.modinfo_len = whole_strings(m.modinfo, m.modinfo_len);
-	if (find_section(bytes, len, &eh, "__versions", &section)) {
+	if (find_section(bytes, len, &eh, SHT_PROGBITS, "__versions", &section)) {
 		m.versions = (const char *)bytes + section.sh_offset;
 		m.versions_len = section.sh_size;
 	}
-	if (find_section(bytes, len, &eh, "__ksymtab_strings", &section)) {
+	if (find_section(bytes, len, &eh, SHT_PROGBITS, "__ksymtab_strings", &section)) {
 		m.exports = (const char *)bytes + section.sh_offset;
 		m.exports_len = whole_strings(m.exports, section.sh_size);
 	}
+	find_symbols(bytes, len, &eh, &m);
 	m.is_signed = len > marker && memcmp(bytes + len - marker, SIGNATURE_MARKER, marker) == 0;
 	*ret = m;
 	return 0;
@@ -149,4 +167,18 @@ const char *modfile_export(const struct modfile *m, size_t *cursor)
 	name = m->exports + *cursor;
 	*cursor += strlen(name) + 1;
 	return name;
+}
+
+const char *modfile_undefined(const struct modfile *m, size_t *cursor)
+{
+	Elf64_Sym s;
+
+	while (m->symbols_len - *cursor >= sizeof(s)) {
+		memcpy(&s, m->symbols + *cursor, sizeof(s));
+		*cursor += sizeof(s);
+		if (s.st_shndx == SHN_UNDEF && ELF64_ST_BIND(s.st_info) == STB_GLOBAL && s.st_name > 0 &&
+		    s.st_name < m->strings_len)
+			return m->strings + s.st_name;
+	}
+	return NULL;
 }

@@ -17,6 +17,10 @@ struct modfile {
 	size_t versions_len;
 	const char *exports; /* the __ksymtab_strings section: NUL-separated; borrowed, may be NULL */
 	size_t exports_len;
+	const char *symbols; /* the symbol table, Elf64_Sym each; borrowed, may be NULL */
+	size_t symbols_len;
+	const char *strings; /* their names, NUL-separated */
+	size_t strings_len;
 	bool is_signed; /* "~Module signature appended~" at the end (Documentation/admin-guide/module-signing) */
 };
 
@@ -33,6 +37,12 @@ const char *modfile_info(const struct modfile *m, const char *key, size_t *curso
 bool modfile_import(const struct modfile *m, size_t *cursor, char ret_name[MODFILE_SYMBOL_BYTES], uint32_t *ret_crc);
 /* The next exported name (namespaces appear as names too); NULL after the last. Borrowed. */
 const char *modfile_export(const struct modfile *m, size_t *cursor);
+
+/*
+ * The next name that the module needs from elsewhere, with a version or without; NULL after the
+ * last. Weak ones are left out: the kernel loads a module without them. Borrowed.
+ */
+const char *modfile_undefined(const struct modfile *m, size_t *cursor);
 
 /* The first value, "" when absent. Borrowed. */
 const char *modfile_info_first(const struct modfile *m, const char *key);

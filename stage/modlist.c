@@ -423,7 +423,7 @@ int modlist_check_symbols(const struct build_request *req, const struct modlist 
 
 		if (modfile_parse(l->v[i].bytes, l->v[i].len, &m) < 0)
 			continue;
-		if (symbols_check(&kernel, &m, l->v[i].name, true, &exports, NULL, err) < 0)
+		if (symbols_check_all(&kernel, &m, l->v[i].name, &exports, err) < 0)
 			return err->code = -EINVAL;
 	}
 	return 0;

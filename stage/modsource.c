@@ -1,30 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * modsource.c - what others already publish, read with libarchive. The input is the builder's
- * own choice; nothing is written anywhere.
+ * modsource.c - what others already publish: a directory is walked, the layers of an image or one
+ * archive go to modimage.c. The input is the builder's own choice; nothing is written anywhere.
  */
 #include "modsource.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <sys/stat.h>
 
 #include "decompress.h"
-
-/* Deeper than any module tree. */
-#define DEPTH_MAX 16u
-#define JSON_MAX_BYTES ((size_t)4 << 20)
-#define BLOCK_BYTES ((size_t)1 << 16)
+#include "limit.h"
+#include "modimage.h"
 
 struct modsource {
 	const char *release;
 	modsource_fn fn;
 	void *ctx;
-	struct strv seen; /* names from upper layers of an image: they hide those below */
-	bool layered;
 	size_t found;
 	struct err *err;
 };
@@ -51,12 +44,6 @@ static int deliver(struct modsource *s, const char *path, const void *bytes, siz
 
 	if (!name)
 		return 0;
-	if (s->layered) {
-		if (strv_has(&s->seen, name))
-			return 0;
-		if (strv_add(&s->seen, name) < 0)
-			return err_sys(s->err, -ENOMEM, "%s", path);
-	}
 	r = decompress_bytes(bytes, len, MODULE_MAX_BYTES, &plain, &plain_len);
 	if (r < 0)
 		return err_set(s->err, -EINVAL, "%s: damaged", path);
@@ -104,8 +91,8 @@ static int walk(struct modsource *s, int dirfd, const char *shown, unsigned int 
 	struct dirent **list = NULL;
 	int n, r = 0;
 
-	if (depth > DEPTH_MAX)
-		return err_set(s->err, -EINVAL, "%s: directories are more than %u deep", shown, DEPTH_MAX);
+	if (depth > LIMIT_TREE_DEPTH)
+		return err_set(s->err, -EINVAL, "%s: directories are more than %u deep", shown, LIMIT_TREE_DEPTH);
 	n = scandirat(dirfd, ".", &list, is_interesting, alphasort);
 	if (n < 0)
 		return err_sys(s->err, -errno, "%s", shown);
@@ -120,10 +107,8 @@ static int walk(struct modsource *s, int dirfd, const char *shown, unsigned int 
 
 static int read_dir(struct modsource *s, const char *place, int dirfd)
 {
-	static const char *const trees[] = { "opt/lib/modules", "usr/lib/modules", "lib/modules" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(trees); i++) {
-		_cleanup_free_ char *path = str_printf("%s/%s/%s", place, trees[i], s->release);
+	for (size_t i = 0; i < ARRAY_SIZE(modimage_trees); i++) {
+		_cleanup_free_ char *path = str_printf("%s/%s/%s", place, modimage_trees[i], s->release);
 		_cleanup_close_ int fd = -EBADF;
 
 		if (!path)
@@ -133,105 +118,6 @@ static int read_dir(struct modsource *s, const char *place, int dirfd)
 			return walk(s, fd, path, 0);
 	}
 	return walk(s, dirfd, place, 0);
-}
-
-/* --- archives --- */
-
-/* In a tree of a whole image or package, only this kernel's modules count. */
-static bool for_release(const struct modsource *s, const char *path)
-{
-	const char *at = strstr(path, "lib/modules/"), *rest;
-	size_t n = strlen(s->release);
-
-	if (!at)
-		return true;
-	rest = at + strlen("lib/modules/");
-	return strncmp(rest, s->release, n) == 0 && rest[n] == '/';
-}
-
-static int archive_failed(struct modsource *s, struct archive *a, const char *shown)
-{
-	return err_set(s->err, -EINVAL, "%s: %s", shown, archive_error_string(a));
-}
-
-/* All bytes of the current entry. */
-static int slurp(struct modsource *s, struct archive *a, struct archive_entry *e, const char *shown, char **ret,
-		 size_t *ret_len)
-{
-	la_int64_t size = archive_entry_size(e);
-	_cleanup_free_ char *bytes = NULL;
-
-	if (size < 0 || (uint64_t)size > MODULE_MAX_BYTES)
-		return err_set(s->err, -EINVAL, "%s: %s is too large", shown, archive_entry_pathname(e));
-	bytes = malloc((size_t)size + 1);
-	if (!bytes)
-		return err_sys(s->err, -ENOMEM, "%s", shown);
-	if (archive_read_data(a, bytes, (size_t)size) != size)
-		return archive_failed(s, a, shown);
-	*ret = TAKE_PTR(bytes);
-	*ret_len = (size_t)size;
-	return 0;
-}
-
-static int read_archive(struct modsource *s, struct archive *a, const char *shown);
-
-/* data.tar.* inside a Debian package (deb(5)). */
-static int read_nested(struct modsource *s, const char *bytes, size_t len, const char *shown)
-{
-	struct archive *a = archive_read_new();
-	int r;
-
-	if (!a)
-		return err_sys(s->err, -ENOMEM, "%s", shown);
-	archive_read_support_format_tar(a);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_zstd(a);
-	r = archive_read_open_memory(a, bytes, len) == ARCHIVE_OK ? read_archive(s, a, shown) :
-								   archive_failed(s, a, shown);
-	archive_read_free(a);
-	return r;
-}
-
-static int read_archive(struct modsource *s, struct archive *a, const char *shown)
-{
-	struct archive_entry *e;
-	int r;
-
-	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
-		const char *path = archive_entry_pathname(e);
-		_cleanup_free_ char *bytes = NULL, *name = path ? modsource_plain_name(path) : NULL;
-		bool package = path && str_prefix(path, "data.tar", NULL);
-		size_t len = 0;
-		int q;
-
-		if (archive_entry_filetype(e) != AE_IFREG || (!package && (!name || !for_release(s, path))))
-			continue;
-		q = slurp(s, a, e, shown, &bytes, &len);
-		if (q == 0)
-			q = package ? read_nested(s, bytes, len, shown) : deliver(s, path, bytes, len);
-		if (q < 0)
-			return q;
-	}
-	return r == ARCHIVE_EOF ? 0 : archive_failed(s, a, shown);
-}
-
-static int read_archive_file(struct modsource *s, const char *path)
-{
-	struct archive *a = archive_read_new();
-	int r;
-
-	if (!a)
-		return err_sys(s->err, -ENOMEM, "%s", path);
-	archive_read_support_format_tar(a);
-	archive_read_support_format_ar(a);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_zstd(a);
-	r = archive_read_open_filename(a, path, BLOCK_BYTES) == ARCHIVE_OK ? read_archive(s, a, path) :
-									     archive_failed(s, a, path);
-	archive_read_free(a);
-	return r;
 }
 
 /* --- OCI image layouts --- */
@@ -244,7 +130,7 @@ static int read_json(struct modsource *s, const char *place, const char *name, j
 
 	if (!path)
 		return err_sys(s->err, -ENOMEM, "%s", place);
-	r = read_whole_at(AT_FDCWD, path, JSON_MAX_BYTES, &text, &len);
+	r = read_whole_at(AT_FDCWD, path, LIMIT_IMAGE_JSON_BYTES, &text, &len);
 	if (r < 0)
 		return err_sys(s->err, r, "%s", path);
 	*ret = json_loadb(text, len, 0, NULL);
@@ -262,23 +148,37 @@ static char *blob_name(const json_t *descriptor)
 	return str_printf("blobs/sha256/%s", hex);
 }
 
+/* What modimage.c finds. */
+static int deliver_entry(void *ctx, const char *path, const void *bytes, size_t len, struct err *err)
+{
+	(void)err; /* the same */
+	return deliver(ctx, path, bytes, len);
+}
+
 static int read_layers(struct modsource *s, const char *place, const json_t *manifest)
 {
 	const json_t *layers = json_object_get(manifest, "layers");
+	_cleanup_strv_ struct strv files = { 0 };
 
-	s->layered = true;
-	for (size_t i = json_array_size(layers); i > 0; i--) {
-		_cleanup_free_ char *name = blob_name(json_array_get(layers, i - 1)), *path = NULL;
-		int r;
+	if (json_array_size(layers) > LIMIT_LAYERS)
+		return err_set(s->err, -EINVAL, "%s: %zu layers; the limit is %u", place, json_array_size(layers), LIMIT_LAYERS);
+	for (size_t i = 0; i < json_array_size(layers); i++) {
+		_cleanup_free_ char *name = blob_name(json_array_get(layers, i));
 
-		path = name ? str_printf("%s/%s", place, name) : NULL;
-		if (!path)
+		if (!name)
 			return err_set(s->err, -EINVAL, "%s: a layer without a sha256 digest", place);
-		r = read_archive_file(s, path);
-		if (r < 0)
-			return r;
+		if (strv_addf(&files, "%s/%s", place, name) < 0)
+			return err_sys(s->err, -ENOMEM, "%s", place);
 	}
-	return 0;
+	return modimage_read(&files, s->release, deliver_entry, s, s->err);
+}
+
+static int read_archive(struct modsource *s, const char *place)
+{
+	_cleanup_strv_ struct strv files = { 0 };
+	int r = strv_add(&files, place);
+
+	return r < 0 ? err_sys(s->err, r, "%s", place) : modimage_read(&files, s->release, deliver_entry, s, s->err);
 }
 
 /* index.json -> (an index ->) a manifest -> its layers. */
@@ -322,12 +222,11 @@ int modsource_read(const char *place, const char *release, modsource_fn fn, void
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, -errno, "%s", place);
 	if (!S_ISDIR(st.st_mode))
-		r = read_archive_file(&s, place);
+		r = read_archive(&s, place);
 	else if (faccessat(fd, "oci-layout", F_OK, 0) == 0)
 		r = read_oci(&s, place);
 	else
 		r = read_dir(&s, place, fd);
-	strv_free(&s.seen);
 	if (r == 0 && s.found == 0)
 		return err_set(err, -EINVAL, "%s holds no kernel module (*.ko) for %s", place, release);
 	return r;

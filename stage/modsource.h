@@ -5,7 +5,8 @@
  *
  *  - a directory with *.ko (compressed or not) at any depth. Where it has a lib/modules/RELEASE
  *    below (or below opt/ or usr/, as KMM's images do), only that counts;
- *  - an OCI image layout (opencontainers/image-spec, image-layout.md) with such a tree;
+ *  - an OCI image layout (opencontainers/image-spec, image-layout.md) with such a tree, as its
+ *    layers leave it when they are applied in order;
  *  - a Debian package, or a tar, compressed or not.
  */
 #ifndef MODULUS_MODSOURCE_H

@@ -118,8 +118,19 @@ int symbols_parse_symvers(const char *text, size_t len, struct symbols *ret)
 	return 0;
 }
 
-int symbols_check(const struct symbols *s, const struct modfile *m, const char *module, bool strict,
-		  const struct symbols *exports, size_t *ret_compared, struct err *err)
+/* What the linker or the kernel's loader supplies by itself (scripts/mod/modpost.c, ignore_undef_symbol). */
+static bool is_supplied(const char *name)
+{
+	static const char *const prefixes[] = { "_restgpr", "_savegpr", "_rest32gpr_", "_save32gpr_", "_restvr_", "_savevr_" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (str_prefix(name, prefixes[i], NULL))
+			return true;
+	return streq(name, "_GLOBAL_OFFSET_TABLE_") || streq(name, ".TOC.");
+}
+
+int symbols_check(const struct symbols *s, const struct modfile *m, const char *module, size_t *ret_compared,
+		  struct err *err)
 {
 	char name[MODFILE_SYMBOL_BYTES];
 	size_t compared = 0, cursor = 0;
@@ -128,9 +139,6 @@ int symbols_check(const struct symbols *s, const struct modfile *m, const char *
 	while (modfile_import(m, &cursor, name, &crc)) {
 		const struct symbol *known = symbols_find(s, name);
 
-		if (!known && strict && !(exports && symbols_find(exports, name)))
-			return err_set(err, -E_WRONG_KERNEL, "%s imports %s, which neither the kernel nor the bundle exports",
-				       module, name);
 		if (!known)
 			continue;
 		if (known->crc != crc)
@@ -141,4 +149,29 @@ int symbols_check(const struct symbols *s, const struct modfile *m, const char *
 	if (ret_compared)
 		*ret_compared = compared;
 	return 0;
+}
+
+static int check_one(const struct symbols *s, const struct symbols *exports, const char *module, const char *name,
+		     struct err *err)
+{
+	if (symbols_find(s, name) || symbols_find(exports, name) || is_supplied(name))
+		return 0;
+	return err_set(err, -E_WRONG_KERNEL, "%s imports %s, which neither the kernel nor the bundle exports", module, name);
+}
+
+int symbols_check_all(const struct symbols *s, const struct modfile *m, const char *module,
+		      const struct symbols *exports, struct err *err)
+{
+	char versioned[MODFILE_SYMBOL_BYTES];
+	const char *name;
+	size_t cursor = 0;
+	uint32_t crc;
+	int r = symbols_check(s, m, module, NULL, err);
+
+	while (r == 0 && modfile_import(m, &cursor, versioned, &crc))
+		r = check_one(s, exports, module, versioned, err);
+	cursor = 0;
+	while (r == 0 && (name = modfile_undefined(m, &cursor)))
+		r = check_one(s, exports, module, name, err);
+	return r;
 }

@@ -35,11 +35,17 @@ void symbols_free(struct symbols *s);
 int symbols_parse_symvers(const char *text, size_t len, struct symbols *ret) _must_check_;
 
 /*
- * Every import of the module that the table knows must have the table's CRC. Imports that it
- * does not know: accepted, or (strict) refused unless `exports` has them.
- * -E_WRONG_KERNEL naming the symbol. *ret_compared (may be NULL): how many could be compared.
+ * Every import of the module that the table knows must have the table's CRC; what it does not know
+ * is accepted. -E_WRONG_KERNEL naming the symbol. *ret_compared (may be NULL): how many were compared.
  */
-int symbols_check(const struct symbols *s, const struct modfile *m, const char *module, bool strict,
-		  const struct symbols *exports, size_t *ret_compared, struct err *err) _must_check_;
+int symbols_check(const struct symbols *s, const struct modfile *m, const char *module, size_t *ret_compared,
+		  struct err *err) _must_check_;
+
+/*
+ * The same against a whole kernel's table: everything that the module needs, with a CRC or without
+ * (a kernel without MODVERSIONS records none), is in it or in `exports`. -E_WRONG_KERNEL likewise.
+ */
+int symbols_check_all(const struct symbols *s, const struct modfile *m, const char *module,
+		      const struct symbols *exports, struct err *err) _must_check_;
 
 #endif

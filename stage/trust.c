@@ -182,6 +182,7 @@ static int is_key_file(const struct dirent *e)
 static int keyring_add_revoked(struct keyring *ring, const struct key_dir *d)
 {
 	_cleanup_free_ char *text = NULL;
+	unsigned int odd = 0;
 	char *save = NULL;
 	size_t len;
 	int r = read_key_file(d, REVOKED_NAME, LIMIT_REVOKED_BYTES, &text, &len);
@@ -206,8 +207,11 @@ static int keyring_add_revoked(struct keyring *ring, const struct key_dir *d)
 			r = strv_add(&ring->revoked, line);
 			continue;
 		}
+		if (++odd > LIMIT_WARNINGS)
+			continue;
 		escape_text(line, strlen(line), shown, sizeof(shown));
-		r = strv_addf(&ring->warnings, "%s/%s: '%s' is not a key id", d->path, REVOKED_NAME, shown);
+		r = strv_addf(&ring->warnings, "%s/%s: '%s' is not a key id%s", d->path, REVOKED_NAME, shown,
+			      odd == LIMIT_WARNINGS ? "; no more of these are shown" : "");
 	}
 	return r;
 }

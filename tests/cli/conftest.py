@@ -19,6 +19,12 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
+@pytest.fixture
+def workshop(tmp_path):
+    from workshop import Workshop
+    return Workshop(tmp_path / "w")
+
+
 @pytest.fixture(scope="session")
 def spawner(tmp_path_factory):
     from spawner import Spawner

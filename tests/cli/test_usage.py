@@ -131,9 +131,10 @@ def test_a_source_date_epoch_that_is_no_number_is_a_usage_error(tmp_path):
         assert done.returncode == USAGE and "SOURCE_DATE_EPOCH" in done.stderr
 
 
-def test_standard_output_that_cannot_be_written_is_an_error():
+@pytest.mark.parametrize("args", [["--version"], ["--help"], ["help"], ["inspect", "--help"], ["boot", "--help"]], ids=" ".join)
+def test_standard_output_that_cannot_be_written_is_an_error(args):
     with open("/dev/full", "w") as full:
-        done = subprocess.run([MODULUS, "inspect", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
+        done = subprocess.run([MODULUS, *args], stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
     assert (done.returncode, done.stderr) == (SYSTEM, "modulus: standard output: No space left on device\n")
 
 

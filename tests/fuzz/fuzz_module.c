@@ -40,10 +40,12 @@ static void fuzz_module(const uint8_t *data, size_t size)
 	symbols_sort(&table);
 	symbols_sort(&exports);
 	/* held against itself a module fits, unless it records one name with two versions */
-	if (fuzz_outcome(symbols_check(&table, &m, "x", true, NULL, &compared, &err), &err) == 0)
+	if (fuzz_outcome(symbols_check(&table, &m, "x", &compared, &err), &err) == 0)
 		must(compared == n);
+	for (cursor = 0; (s = modfile_undefined(&m, &cursor));)
+		inside(data, size, s);
 	err = (struct err){ 0 };
-	(void)fuzz_outcome(symbols_check(&exports, &m, "x", true, &exports, NULL, &err), &err);
+	(void)fuzz_outcome(symbols_check_all(&table, &m, "x", &exports, &err), &err);
 }
 
 static void fuzz_symvers(const char *text, size_t len)

@@ -57,12 +57,34 @@ static void add_lines(struct blob *b, const char *lines)
 	}
 }
 
-#define SECTIONS 5 /* none, .modinfo, __versions, __ksymtab_strings, .shstrtab */
+#define SECTIONS 7 /* none, .modinfo, __versions, __ksymtab_strings, .symtab, .strtab, .shstrtab */
+
+/* Undefined symbols of these names; the first of a table is none. */
+static void add_undefined(struct blob *symbols, struct blob *strings, const char *lines, unsigned char binding)
+{
+	if (symbols->n == 0) {
+		const Elf64_Sym none = { 0 };
+
+		blob_add(symbols, &none, sizeof(none));
+		blob_add(strings, "", 1);
+	}
+	while (lines && *lines) {
+		const Elf64_Sym one = { .st_name = (Elf64_Word)strings->n, .st_info = ELF64_ST_INFO(binding, STT_NOTYPE) };
+		size_t n = strcspn(lines, "\n");
+
+		blob_add(symbols, &one, sizeof(one));
+		blob_add(strings, lines, n);
+		blob_add(strings, "", 1);
+		lines += n + (lines[n] ? 1 : 0);
+	}
+}
 
 struct blob fake_module_bytes(const struct fake_module *m)
 {
-	static const char names[] = "\0.modinfo\0__versions\0__ksymtab_strings\0.shstrtab";
-	static const uint32_t name_at[SECTIONS] = { 0, 1, 10, 21, 39 };
+	static const char names[] = "\0.modinfo\0__versions\0__ksymtab_strings\0.shstrtab\0.symtab\0.strtab";
+	static const uint32_t name_at[SECTIONS] = { 0, 1, 10, 21, 49, 57, 39 };
+	static const uint32_t type_of[SECTIONS] = { SHT_NULL,	SHT_PROGBITS, SHT_PROGBITS, SHT_PROGBITS,
+						    SHT_SYMTAB, SHT_STRTAB,   SHT_STRTAB };
 	struct blob file = { 0 }, content[SECTIONS] = { 0 };
 	Elf64_Ehdr eh = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64 },
 			  .e_type = ET_REL,
@@ -91,11 +113,14 @@ struct blob fake_module_bytes(const struct fake_module *m)
 		blob_add(&content[2], name, sizeof(name));
 	}
 	add_lines(&content[3], m->exports);
-	blob_add(&content[4], names, sizeof(names));
+	add_undefined(&content[4], &content[5], m->needs, STB_GLOBAL);
+	add_undefined(&content[4], &content[5], m->may_need, STB_WEAK);
+	blob_add(&content[6], names, sizeof(names));
 	blob_add(&file, &eh, sizeof(eh));
 	for (size_t i = 0; i < SECTIONS; i++) {
 		const Elf64_Shdr s = { .sh_name = name_at[i],
-				       .sh_type = i == 0 ? SHT_NULL : i == SECTIONS - 1 ? SHT_STRTAB : SHT_PROGBITS,
+				       .sh_type = type_of[i],
+				       .sh_link = type_of[i] == SHT_SYMTAB ? 5 : 0,
 				       .sh_offset = i ? at : 0,
 				       .sh_size = content[i].n,
 				       .sh_addralign = 1 };

@@ -23,9 +23,10 @@ struct fake_module {
 	bool is_signed;
 	const struct fake_import *imports; /* until name is NULL */
 	const char *exports;               /* names, each with its '\n' */
+	const char *needs, *may_need;      /* undefined in .symtab, the latter weak; likewise */
 };
 
-/* An ELF file with .modinfo (and __versions, __ksymtab_strings where asked for). */
+/* An ELF file with .modinfo, __versions, __ksymtab_strings, .symtab and .strtab, empty or as asked for. */
 struct blob fake_module_bytes(const struct fake_module *m);
 
 /*

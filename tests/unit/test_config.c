@@ -129,6 +129,47 @@ static void test_unknown_keys_and_sections_are_warnings_with_file_and_line(void 
 	assert_int_equal(p.d.from.n, 0);
 }
 
+static void test_warnings_of_one_file_end_at_their_limit(void **state)
+{
+	static const size_t counts[] = { LIMIT_WARNINGS - 1, LIMIT_WARNINGS, LIMIT_WARNINGS + 1, LIMIT_CONFIG_BYTES / 4 - 20 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		_cleanup_blob_ struct blob b = { 0 };
+		_cleanup_free_ char *lines = malloc(3 * counts[i] + 1);
+		uint64_t began_us;
+
+		assert_non_null(lines);
+		for (size_t n = 0; n <= counts[i]; n++)
+			memcpy(lines + 3 * n, "a=\n", n < counts[i] ? 3 : 1);
+		lines[3 * counts[i]] = '\0';
+		blob_add_text(&b, MINIMAL);
+		blob_add_text(&b, lines);
+		blob_add(&b, "", 1);
+		began_us = now_us();
+		{
+			_cleanup_parsed_ struct parsed p = parse((const char *)b.v);
+
+			assert_int_equal(p.code, 0);
+			assert_int_equal(p.warnings.n, MIN(counts[i], LIMIT_WARNINGS));
+			assert_string_equal(p.warnings.v[0], "gpu.conf:4: unknown key 'a'");
+			assert_int_equal(str_suffix(p.warnings.v[p.warnings.n - 1], "'a'; no more of these are shown"),
+					 counts[i] >= LIMIT_WARNINGS);
+		}
+		assert_true(now_us() - began_us < 1000000);
+	}
+}
+
+static void test_a_section_that_is_not_closed_is_one_failure(void **state)
+{
+	_cleanup_parsed_ struct parsed p = parse("[Driver\nVersion=1.0\nMatch=pci:*\n");
+
+	(void)state;
+	assert_int_equal(p.code, -E_BAD_CONFIG);
+	assert_string_equal(p.err.text, "gpu.conf:1: neither [Section], Key=Value nor a comment");
+	assert_int_equal(p.warnings.n, 0);
+}
+
 static void test_an_odd_name_is_escaped_in_its_warning(void **state)
 {
 	_cleanup_parsed_ struct parsed p = parse(MINIMAL "L\x1b[2J=yes\n");
@@ -746,6 +787,8 @@ int main(void)
 		cmocka_unit_test(test_a_list_goes_on_with_the_key_repeated_or_on_an_indented_line),
 		cmocka_unit_test(test_blanks_comments_and_line_ends_of_other_systems_do_not_matter),
 		cmocka_unit_test(test_unknown_keys_and_sections_are_warnings_with_file_and_line),
+		cmocka_unit_test(test_warnings_of_one_file_end_at_their_limit),
+		cmocka_unit_test(test_a_section_that_is_not_closed_is_one_failure),
 		cmocka_unit_test(test_an_odd_name_is_escaped_in_its_warning),
 		cmocka_unit_test(test_values_that_cannot_be_used_are_named_with_file_line_and_key),
 		cmocka_unit_test(test_a_nul_byte_is_not_text),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <elf.h>
+#include <stddef.h>
 
 #include "fakekernel.h"
 #include "modfile.h"
@@ -15,7 +16,9 @@ static struct blob sample_module(void)
 							.softdep = "pre: i2c-core",
 							.more = "alias=pci:v*\nalias=pci:w*\nempty=\naliasx=no\n",
 							.imports = imports,
-							.exports = "nvidia_drm_probe\nnvidia_drm_remove\n" });
+							.exports = "nvidia_drm_probe\nnvidia_drm_remove\n",
+							.needs = "drm_dev_register\nprintk\n",
+							.may_need = "perhaps\n" });
 }
 
 /* The ELF header inside the bytes. */
@@ -51,6 +54,9 @@ static int parse_and_walk(const uint8_t *bytes, size_t n)
 		cursor = 0;
 		while (modfile_export(&m, &cursor))
 			;
+		cursor = 0;
+		for (const char *undefined; (undefined = modfile_undefined(&m, &cursor));)
+			assert_true(strlen(undefined) < n);
 	}
 	free(copy);
 	return r;
@@ -98,6 +104,60 @@ static void test_imports_and_exports_are_listed(void **state)
 	assert_string_equal(modfile_export(&m, &cursor), "nvidia_drm_probe");
 	assert_string_equal(modfile_export(&m, &cursor), "nvidia_drm_remove");
 	assert_null(modfile_export(&m, &cursor));
+}
+
+static void test_what_is_needed_from_elsewhere_is_listed(void **state)
+{
+	_cleanup_blob_ struct blob b = sample_module();
+	struct modfile m;
+	size_t cursor = 0;
+
+	(void)state;
+	assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
+	assert_string_equal(modfile_undefined(&m, &cursor), "drm_dev_register");
+	assert_string_equal(modfile_undefined(&m, &cursor), "printk");
+	assert_null(modfile_undefined(&m, &cursor)); /* the weak one is not needed */
+	b.v[section(&b, 4)->sh_offset + sizeof(Elf64_Sym) + offsetof(Elf64_Sym, st_shndx)] = 1; /* defined here */
+	cursor = 0;
+	assert_string_equal(modfile_undefined(&m, &cursor), "printk");
+}
+
+static void test_a_table_of_symbols_that_is_damaged_gives_whole_names_only(void **state)
+{
+	static const uint32_t links[] = { 7, 1000, UINT32_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		_cleanup_blob_ struct blob b = sample_module();
+		struct modfile m;
+		size_t cursor = 0;
+
+		section(&b, 4)->sh_link = links[i];
+		assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
+		assert_null(modfile_undefined(&m, &cursor));
+	}
+	for (uint64_t cut = 0; cut < 48; cut++) { /* two names and the none before them are 72 bytes */
+		_cleanup_blob_ struct blob b = sample_module();
+		struct modfile m;
+		size_t cursor = 0, found = 0;
+
+		section(&b, 4)->sh_size -= cut + 24; /* the weak one */
+		assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
+		while (modfile_undefined(&m, &cursor))
+			found++;
+		assert_int_equal(found, 2 - (cut + 23) / 24);
+	}
+	for (uint64_t left = 0; left < 26; left++) { /* "\0drm_dev_register\0printk\0" */
+		_cleanup_blob_ struct blob b = sample_module();
+		struct modfile m;
+		size_t cursor = 0, found = 0;
+
+		section(&b, 5)->sh_size = left;
+		assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
+		while (modfile_undefined(&m, &cursor))
+			found++;
+		assert_int_equal(found, left < 18 ? 0 : left < 25 ? 1 : 2);
+	}
 }
 
 static void test_a_module_without_versions_and_exports_has_none(void **state)
@@ -197,16 +257,16 @@ static void test_places_that_lie_outside_the_file_are_refused(void **state)
 		assert_int_equal(parse_and_walk(offset.v, offset.n), -ENOEXEC);
 		section(&size, 1)->sh_size = far[i];
 		assert_int_equal(parse_and_walk(size.v, size.n), -ENOEXEC);
-		section(&names, 4)->sh_offset = far[i];
+		section(&names, 6)->sh_offset = far[i];
 		assert_int_equal(parse_and_walk(names.v, names.n), -ENOEXEC);
-		section(&names_size, 4)->sh_size = far[i];
+		section(&names_size, 6)->sh_size = far[i];
 		assert_int_equal(parse_and_walk(names_size.v, names_size.n), -ENOEXEC);
 	}
 }
 
 static void test_a_name_outside_the_table_of_names_is_no_name(void **state)
 {
-	static const uint32_t names[] = { UINT32_MAX, 48, 49, 1000 };
+	static const uint32_t names[] = { UINT32_MAX, 64, 65, 1000 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -309,6 +369,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_module_says_what_it_is),
 		cmocka_unit_test(test_imports_and_exports_are_listed),
+		cmocka_unit_test(test_what_is_needed_from_elsewhere_is_listed),
+		cmocka_unit_test(test_a_table_of_symbols_that_is_damaged_gives_whole_names_only),
 		cmocka_unit_test(test_a_module_without_versions_and_exports_has_none),
 		cmocka_unit_test(test_the_kernels_signature_is_seen_at_the_very_end_only),
 		cmocka_unit_test(test_the_machine_is_named_as_uname_names_it),

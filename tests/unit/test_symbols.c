@@ -110,25 +110,20 @@ static void test_a_symvers_cut_at_any_place_is_read_within_it(void **state)
 static const struct fake_import imports[] = { { "module_layout", 1 }, { "drm_dev_register", 2 }, { "own_symbol", 3 },
 					      { NULL, 0 } };
 
-static void test_imports_are_held_against_what_the_kernel_has(void **state)
+static void test_imports_are_held_against_what_is_known_of_the_kernel(void **state)
 {
 	static const struct {
 		const char *what;
-		uint32_t layout, drm; /* of the kernel; 0: it has none */
-		bool strict, exported;
+		uint32_t layout, drm; /* of the kernel; 0: it is not known */
 		int code;
 		size_t compared;
 		const char *says;
 	} cases[] = {
-		{ "all equal", 1, 2, false, false, 0, 2, NULL },
-		{ "nothing is known", 0, 0, false, false, 0, 0, NULL },
-		{ "one is known", 1, 0, false, false, 0, 1, NULL },
-		{ "one differs", 1, 9, false, false, -E_WRONG_KERNEL, 0,
+		{ "all equal", 1, 2, 0, 2, NULL },
+		{ "nothing is known", 0, 0, 0, 0, NULL },
+		{ "one is known", 1, 0, 0, 1, NULL },
+		{ "one differs", 1, 9, -E_WRONG_KERNEL, 0,
 		  "gpu was built for another drm_dev_register (CRC 0x00000002, the kernel has 0x00000009)" },
-		{ "strict: another module of the bundle has it", 1, 2, true, true, 0, 2, NULL },
-		{ "strict: nobody has it", 1, 2, true, false, -E_WRONG_KERNEL, 0,
-		  "gpu imports own_symbol, which neither the kernel nor the bundle exports" },
-		{ "strict: the kernel lacks one", 1, 0, true, true, -E_WRONG_KERNEL, 0, "gpu imports drm_dev_register" },
 	};
 	_cleanup_blob_ struct blob b = fake_module_bytes(&(struct fake_module){ .name = "gpu", .imports = imports });
 	struct modfile m;
@@ -136,7 +131,7 @@ static void test_imports_are_held_against_what_the_kernel_has(void **state)
 	(void)state;
 	assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_symbols_ struct symbols kernel = { 0 }, exports = { 0 };
+		_cleanup_symbols_ struct symbols kernel = { 0 };
 		size_t compared = 0;
 		struct err err = { 0 };
 
@@ -144,15 +139,72 @@ static void test_imports_are_held_against_what_the_kernel_has(void **state)
 			add(&kernel, "module_layout", cases[i].layout);
 		if (cases[i].drm)
 			add(&kernel, "drm_dev_register", cases[i].drm);
-		if (cases[i].exported)
-			add(&exports, "own_symbol", 0);
 		symbols_sort(&kernel);
-		assert_case(cases[i].what, symbols_check(&kernel, &m, "gpu", cases[i].strict, &exports, &compared,
-							 &err) == cases[i].code);
+		assert_case(cases[i].what, symbols_check(&kernel, &m, "gpu", &compared, &err) == cases[i].code);
 		assert_case(cases[i].what, compared == cases[i].compared);
 		if (cases[i].says)
 			assert_contains(err.text, cases[i].says);
 	}
+}
+
+/* The kernel has module_layout with CRC 1 and drm_dev_register with 2. */
+static void test_all_that_a_module_needs_must_be_exported_by_somebody(void **state)
+{
+	static const struct fake_import fewer[] = { { "module_layout", 1 }, { NULL, 0 } };
+	static const struct {
+		const char *what;
+		const struct fake_import *imports;
+		const char *needs, *may_need, *exported;
+		const char *says; /* NULL: it fits */
+	} cases[] = {
+		{ "with versions, and the bundle has the rest", imports, NULL, NULL, "own_symbol", NULL },
+		{ "with versions, and nobody has one", imports, NULL, NULL, "another",
+		  "gpu imports own_symbol, which neither the kernel nor the bundle exports" },
+		{ "without a version, of the kernel", fewer, "drm_dev_register\n", NULL, "another", NULL },
+		{ "without any version, of the kernel", NULL, "drm_dev_register\nmodule_layout\n", NULL, "another", NULL },
+		{ "without a version, of the bundle", fewer, "own_symbol\n", NULL, "own_symbol", NULL },
+		{ "without a version, of nobody", fewer, "drm_dev_register\nmissing\n", NULL, "own_symbol",
+		  "gpu imports missing, which neither the kernel nor the bundle exports" },
+		{ "weak, of nobody", fewer, NULL, "missing\n", "another", NULL },
+		{ "the linker's own", fewer, "_GLOBAL_OFFSET_TABLE_\n.TOC.\n_savegpr0_14\n", NULL, "another", NULL },
+		{ "nearly the linker's own", fewer, ".TOC.x\n", NULL, "another", "gpu imports .TOC.x" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_blob_ struct blob b = fake_module_bytes(&(struct fake_module){
+			.name = "gpu", .imports = cases[i].imports, .needs = cases[i].needs, .may_need = cases[i].may_need });
+		_cleanup_symbols_ struct symbols kernel = { 0 }, exports = { 0 };
+		struct err err = { 0 };
+		struct modfile m;
+
+		assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
+		add(&kernel, "module_layout", 1);
+		add(&kernel, "drm_dev_register", 2);
+		symbols_sort(&kernel);
+		add(&exports, cases[i].exported, 0);
+		assert_case(cases[i].what, symbols_check_all(&kernel, &m, "gpu", &exports, &err) ==
+						   (cases[i].says ? -E_WRONG_KERNEL : 0));
+		if (cases[i].says)
+			assert_contains(err.text, cases[i].says);
+	}
+}
+
+static void test_against_the_whole_table_versions_count_too(void **state)
+{
+	_cleanup_blob_ struct blob b = fake_module_bytes(&(struct fake_module){ .name = "gpu", .imports = imports });
+	_cleanup_symbols_ struct symbols kernel = { 0 };
+	struct err err = { 0 };
+	struct modfile m;
+
+	(void)state;
+	assert_int_equal(modfile_parse(b.v, b.n, &m), 0);
+	add(&kernel, "drm_dev_register", 2);
+	add(&kernel, "module_layout", 9);
+	add(&kernel, "own_symbol", 3);
+	symbols_sort(&kernel);
+	assert_int_equal(symbols_check_all(&kernel, &m, "gpu", &kernel, &err), -E_WRONG_KERNEL);
+	assert_contains(err.text, "gpu was built for another module_layout");
 }
 
 int main(void)
@@ -163,7 +215,9 @@ int main(void)
 		cmocka_unit_test(test_module_symvers_is_read),
 		cmocka_unit_test(test_what_is_not_a_module_symvers_is_refused),
 		cmocka_unit_test(test_a_symvers_cut_at_any_place_is_read_within_it),
-		cmocka_unit_test(test_imports_are_held_against_what_the_kernel_has),
+		cmocka_unit_test(test_imports_are_held_against_what_is_known_of_the_kernel),
+		cmocka_unit_test(test_all_that_a_module_needs_must_be_exported_by_somebody),
+		cmocka_unit_test(test_against_the_whole_table_versions_count_too),
 	};
 
 	return cmocka_run_group_tests_name("symbols", tests, NULL, NULL);

@@ -558,6 +558,28 @@ static void test_revoked_ids_are_taken_in_either_case_and_rubbish_is_a_warning(v
 	assert_string_equal(ring.warnings.v[1], "/etc/modulus/keys/revoked: 'not\\x1bone' is not a key id");
 }
 
+static void test_rubbish_is_warned_of_up_to_a_limit_and_hides_no_id(void **state)
+{
+	static const unsigned int counts[] = { LIMIT_WARNINGS - 1, LIMIT_WARNINGS, LIMIT_WARNINGS + 1, 1000 };
+	struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		_cleanup_keyring_ struct keyring ring = { 0 };
+		_cleanup_blob_ struct blob b = { 0 };
+		struct err err;
+
+		for (unsigned int n = 0; n < counts[i]; n++)
+			blob_add_text(&b, "x\n");
+		blob_add_text(&b, "BA5C1E74BE9BE5EC\n");
+		put_blob(p, "root/etc/modulus/keys/revoked", b.v, b.n);
+		assert_int_equal(keyring_load(&p->host, false, &ring, &err), 0);
+		assert_int_equal(ring.warnings.n, MIN(counts[i], LIMIT_WARNINGS));
+		assert_int_equal(str_suffix(ring.warnings.v[ring.warnings.n - 1], "; no more of these are shown"),
+				 counts[i] >= LIMIT_WARNINGS);
+		assert_int_equal(ring.revoked.n, 1);
+	}
+}
+
 static void test_a_list_of_revoked_keys_that_cannot_be_read_trusts_nobody(void **state)
 {
 	_cleanup_keyring_ struct keyring ring = { 0 };
@@ -671,6 +693,7 @@ int main(void)
 		at_place(test_a_fifo_among_the_keys_does_not_stop_the_boot),
 		at_place(test_a_revoked_key_is_refused_although_its_file_is_there),
 		at_place(test_revoked_ids_are_taken_in_either_case_and_rubbish_is_a_warning),
+		at_place(test_rubbish_is_warned_of_up_to_a_limit_and_hides_no_id),
 		at_place(test_a_list_of_revoked_keys_that_cannot_be_read_trusts_nobody),
 		at_place(test_nothing_hides_behind_a_nul_byte_in_the_list_of_revoked_keys),
 		at_place(test_the_vendors_ring_has_no_keys_from_etc_but_what_is_revoked_there),
