@@ -401,16 +401,31 @@ static int read_chunk(json_t *json, size_t i, struct manifest *m, struct err *er
 
 /* --- rules over several fields --- */
 
-static int by_path(const void *a, const void *b)
+/* Compares as strcmp(3) does, with `odd` counted as another character. */
+static int compare_with(const char *a, const char *b, char odd, char counts_as)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	int x, y;
+
+	do {
+		x = (unsigned char)(*a == odd ? counts_as : *a);
+		y = (unsigned char)(*b == odd ? counts_as : *b);
+		a++;
+		b++;
+	} while (x == y && x != 0);
+	return x - y;
+}
+
+/* With "/" before all characters of a name, "a" is next to what is below it. */
+static int by_place(const void *a, const void *b)
+{
+	return compare_with(*(const char *const *)a, *(const char *const *)b, '/', 1);
 }
 
 /* No two files or links in one place, and none below another: "a" and "a/b". */
 static int check_places(const struct manifest *m, struct err *err)
 {
 	size_t n = m->n_files + m->n_links;
-	const char **paths = calloc(n + 1, sizeof(*paths));
+	const char **paths = calloc(n + 1, sizeof(*paths)), *rest;
 	int r = 0;
 
 	if (!paths)
@@ -419,22 +434,40 @@ static int check_places(const struct manifest *m, struct err *err)
 		paths[i] = m->files[i].path;
 	for (size_t i = 0; i < m->n_links; i++)
 		paths[m->n_files + i] = m->links[i].path;
-	qsort(paths, n, sizeof(*paths), by_path);
-	for (size_t i = 0; r == 0 && i + 1 < n; i++)
-		if (streq(paths[i], paths[i + 1]))
+	qsort(paths, n, sizeof(*paths), by_place);
+	for (size_t i = 0; r == 0 && i + 1 < n; i++) {
+		if (!str_prefix(paths[i + 1], paths[i], &rest))
+			continue;
+		if (*rest == '\0')
 			r = err_set(err, -E_CORRUPT, "manifest: files: %s is named twice", paths[i]);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		char parent[LIMIT_PATH_BYTES + 1];
-		const char *key = parent;
-
-		snprintf(parent, sizeof(parent), "%s", paths[i]);
-		for (char *slash; r == 0 && (slash = strrchr(parent, '/'));) {
-			*slash = '\0';
-			if (bsearch(&key, paths, n, sizeof(*paths), by_path))
-				r = err_set(err, -E_CORRUPT, "manifest: files: %s is both a file and a directory",
-					    parent);
-		}
+		else if (*rest == '/')
+			r = err_set(err, -E_CORRUPT, "manifest: files: %s is both a file and a directory", paths[i]);
 	}
+	free(paths);
+	return r;
+}
+
+/* The kernel takes "-" and "_" for the same. */
+static int by_module(const void *a, const void *b)
+{
+	return compare_with(*(const char *const *)a, *(const char *const *)b, '-', '_');
+}
+
+/* The first n files are modules, all in one directory. */
+static int check_modules_differ(const struct manifest *m, size_t n, struct err *err)
+{
+	const char **paths = calloc(n + 1, sizeof(*paths));
+	char name[LIMIT_NAME_BYTES + 1];
+	int r = 0;
+
+	if (!paths)
+		return err_sys(err, -ENOMEM, "manifest");
+	for (size_t i = 0; i < n; i++)
+		paths[i] = m->files[i].path;
+	qsort(paths, n, sizeof(*paths), by_module);
+	for (size_t i = 0; r == 0 && i + 1 < n; i++)
+		if (by_module(&paths[i], &paths[i + 1]) == 0 && manifest_module_name(paths[i], name, sizeof(name)))
+			r = err_set(err, -E_CORRUPT, "manifest: files: module %s is there twice", name);
 	free(paths);
 	return r;
 }
@@ -460,25 +493,27 @@ static const struct manifest_file *find_module(const struct manifest *m, const c
 static int check_modules(const struct manifest *m, struct err *err)
 {
 	char name[LIMIT_NAME_BYTES + 1];
-	bool rest = false;
+	size_t modules = 0;
+	int r;
 
 	for (size_t i = 0; i < m->n_files; i++) {
 		const char *path = m->files[i].path;
 
 		if (!str_prefix(path, "usr/lib/modules/", NULL)) {
-			if (rest && strcmp(m->files[i - 1].path, path) > 0)
+			if (i > modules && strcmp(m->files[i - 1].path, path) > 0)
 				return err_set(err, -E_CORRUPT, "manifest: files: %s is out of order", path);
-			rest = true;
 			continue;
 		}
-		if (rest)
+		if (i > modules)
 			return err_set(err, -E_CORRUPT, "manifest: files: %s is out of order, modules come first",
 				       path);
 		if (!manifest_module_name(path, name, sizeof(name)) || !is_module(name))
 			return err_set(err, -E_CORRUPT, "manifest: files: %s is not a module's name", path);
-		if (find_module(m, name) != &m->files[i])
-			return err_set(err, -E_CORRUPT, "manifest: files: module %s is there twice", name);
+		modules++;
 	}
+	r = check_modules_differ(m, modules, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < m->load.n; i++)
 		if (!find_module(m, m->load.v[i]))
 			return err_set(err, -E_CORRUPT, "manifest: load: no module %s in files", m->load.v[i]);

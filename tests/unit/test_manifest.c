@@ -302,6 +302,8 @@ static const struct change_case {
 	/* their places */
 	{ "files.2.path", "\"" SAMPLE_TREE "nvidia.ko\"", "is named twice", NULL, NULL },
 	{ "files.2.path", "\"usr/lib/firmware/gsp\"", "is both a file and a directory", NULL, NULL },
+	/* names between "gsp" and "gsp/b.bin" in the order of bytes */
+	{ "links.0.path", "\"usr/lib/firmware/gsp\"", "usr/lib/firmware/gsp is both a file and a directory", NULL, NULL },
 	{ "files.2.path", "\"usr/lib/firmware/gsp-link.bin\"", "is named twice", NULL, NULL },
 	{ "files.3.path", "\"usr/lib/firmware/gsp-link.bin/x\"", "is both a file and a directory", NULL, NULL },
 	{ "files.2.path", "\"usr/lib/firmware/z.bin\"", "is out of order", NULL, NULL },
@@ -580,6 +582,56 @@ static void test_limits_hold_exactly(void **state)
 	}
 }
 
+/* Both are far below the manifest's own limits, and each was once compared with all others. */
+static void add_modules(struct sample *s, unsigned int n)
+{
+	make_modules(s);
+	for (unsigned int i = 0; s->m->n_files < n; i++) {
+		_cleanup_free_ char *path = str_printf(SAMPLE_TREE "m-%u.ko", i);
+		struct manifest_file last;
+
+		sample_promise(s, path, "", 0, 0644);
+		last = s->m->files[s->m->n_files - 1]; /* modules come first */
+		memmove(s->m->files + 1, s->m->files, (s->m->n_files - 1) * sizeof(last));
+		s->m->files[0] = last;
+	}
+}
+
+static void add_deep_links(struct sample *s, unsigned int n)
+{
+	_cleanup_blob_ struct blob b = { 0 };
+
+	make_modules(s);
+	while (b.n < 170)
+		blob_add_text(&b, "/a");
+	while (s->m->n_links < n) {
+		_cleanup_free_ char *path = str_printf("usr/lib/firmware%.*s/%zu", (int)b.n, (char *)b.v, s->m->n_links);
+
+		sample_link(s, path, "x");
+	}
+}
+
+static void test_names_are_compared_in_no_time(void **state)
+{
+	static void (*const add[])(struct sample *s, unsigned int n) = { add_modules, add_deep_links };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(add); i++) {
+		_cleanup_manifest_ struct manifest *m = NULL;
+		_cleanup_free_ char *text = NULL;
+		_cleanup_sample_ struct sample s;
+		struct err err = { 0 };
+		uint64_t began_us;
+
+		add[i](&s, LIMIT_FILES);
+		fit_chunks(s.m);
+		text = manifest_format(s.m);
+		began_us = now_us();
+		assert_int_equal(parse_text(text, strlen(text), &m, &err), 0);
+		assert_true(now_us() - began_us < 1500000);
+	}
+}
+
 /* --- places and names --- */
 
 static void test_paths_stay_in_the_trees_of_their_kind(void **state)
@@ -703,6 +755,7 @@ int main(void)
 		cmocka_unit_test(test_a_manifest_cut_at_any_place_is_refused),
 		cmocka_unit_test(test_deep_nesting_ends_in_a_refusal),
 		cmocka_unit_test(test_limits_hold_exactly),
+		cmocka_unit_test(test_names_are_compared_in_no_time),
 		cmocka_unit_test(test_paths_stay_in_the_trees_of_their_kind),
 		cmocka_unit_test(test_paths_are_plain),
 		cmocka_unit_test(test_a_modules_name_comes_from_its_file),
