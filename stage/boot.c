@@ -84,6 +84,20 @@ static bool is_bundles_fault(const struct driver_report *rep, int code)
 }
 
 /*
+ * Unpacked files stay in memory (sealed memfds, firmware below /run) while the kernel makes its own
+ * copy of each module: a machine that has no room for both is better off without.
+ */
+static int check_memory(const struct host *h, const struct manifest *m, struct err *err)
+{
+	uint64_t need = 2 * m->unpacked + LIMIT_MEMORY_RESERVE_BYTES, available = kernel_memory_available(h);
+
+	if (need <= available)
+		return 0;
+	return err_set(err, -E_NO_SPACE, "needs %llu MiB of memory, %llu MiB are available",
+		       (unsigned long long)(need >> 20) + 1, (unsigned long long)(available >> 20));
+}
+
+/*
  * The attempt is on disk before the first insert. One that cannot be recorded is made all the
  * same, with a warning, unless Trial=required.
  */
@@ -157,6 +171,9 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 	uint64_t at = now_us();
 	int r, q;
 
+	r = check_memory(b->host, m, err);
+	if (r < 0)
+		return r;
 	notify_systemd("STATUS=%s: reading %s", d->name, c->origin);
 	if (!streq(c->source, "cache")) {
 		if (store_begin(b->host, b->config->cache, c->bundle, replace, &copy, &why) < 0 &&

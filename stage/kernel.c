@@ -94,6 +94,19 @@ int kernel_fits(const struct kernel *k, const struct manifest *m, struct err *er
 	return 0;
 }
 
+uint64_t kernel_memory_available(const struct host *h)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long kib;
+	const char *line;
+	size_t len;
+
+	if (host_live_read(h, "/proc/meminfo", LIMIT_MEMINFO_BYTES, &text, &len) < 0)
+		return UINT64_MAX;
+	line = strstr(text, "\nMemAvailable:");
+	return line && sscanf(line, "\nMemAvailable: %llu kB", &kib) == 1 ? (uint64_t)kib << 10 : UINT64_MAX;
+}
+
 uint64_t kernel_taint(const struct host *h)
 {
 	char text[24];

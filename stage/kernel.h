@@ -34,6 +34,9 @@ int kernel_fits(const struct kernel *k, const struct manifest *m, struct err *er
  */
 int kernel_notes_build_id(const void *notes, size_t len, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1]) _must_check_;
 
+/* MemAvailable of /proc/meminfo in bytes; UINT64_MAX when it cannot be read. */
+uint64_t kernel_memory_available(const struct host *h);
+
 /* /proc/sys/kernel/tainted (admin-guide/tainted-kernels). 0 when it cannot be read. */
 uint64_t kernel_taint(const struct host *h);
 

@@ -103,6 +103,10 @@
 #define LIMIT_BUILD_END_US (5ull * 1000000)
 /* How long boot waits for udev to have handled the devices that are there. */
 #define LIMIT_SETTLE_US (10ull * 1000000)
+/* Memory that stays free for the rest of the boot, beside what a bundle unpacks to and the kernel's copy of it. */
+#define LIMIT_MEMORY_RESERVE_BYTES (32ull << 20)
+/* About 1.5 KiB on a large machine. */
+#define LIMIT_MEMINFO_BYTES (64u << 10)
 /* Attempts in which the machine went down before a bundle is blocked; boot counting's usual three. */
 #define LIMIT_TRIAL_MISSES 3u
 /* Everything that boot does, unless one driver's Budget= alone is longer. */

@@ -520,6 +520,27 @@ static void test_there_is_nothing_to_bless_where_nothing_ran(void **state)
 	assert_int_equal(bless_run(&p->host), EXIT_SYSTEM);
 }
 
+static void test_a_bundle_for_which_there_is_no_memory_is_not_read(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	put_text(p, "live/proc/meminfo", "MemTotal: 262144 kB\nMemFree: 1 kB\nMemAvailable:      32768 kB\n");
+	assert_int_equal(boot_run(&p->host), EXIT_RESOURCES);
+	assert_reason(p, "no-space", "needs 33 MiB of memory, 32 MiB are available");
+	assert_string_equal(fake_kernel_log(), "");
+	assert_int_equal(cached(p), 0);
+	/* a bundle of 5 KiB needs 10 KiB, so a little more is enough */
+	put_text(p, "live/proc/meminfo", "MemTotal: 262144 kB\nMemAvailable:      32800 kB\n");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	assert_string_equal(text_of(driver_of(status), "reason"), "loaded");
+	json_decref(status);
+}
+
 /* --- attempts --- */
 
 /* The machine starts again: another boot id, nothing in /run, no module of ours live. */
@@ -816,6 +837,7 @@ int main(void)
 		at_place(test_what_was_blessed_is_not_undercut_by_an_older_bundle),
 		at_place(test_only_what_was_loaded_is_blessed),
 		at_place(test_there_is_nothing_to_bless_where_nothing_ran),
+		at_place(test_a_bundle_for_which_there_is_no_memory_is_not_read),
 		at_place(test_a_rival_is_evicted_and_kept_away_when_the_driver_is_live),
 		at_place(test_a_rival_gets_its_device_back_when_the_driver_fails),
 		at_place(test_a_rival_keeps_its_device_when_there_is_no_bundle),
