@@ -9,7 +9,6 @@ from rig.scenarios import DRIVER, FAULTS, HANG_BUDGET_S, HANGS, HELLO
 SECOND = 1_000_000
 LATE_US = 2 * SECOND            # how much a busy host may add to a deadline
 DEFAULT_BUDGET_US = 60 * SECOND
-STOP_US = 4 * 3 * SECOND        # TimeoutStopSec= of the unit: systemd tries SIGTERM and SIGKILL, twice
 TAINT_DIED = 1 << 7             # admin-guide/tainted-kernels: D
 SLOW_US = 2 * SECOND
 
@@ -101,7 +100,8 @@ def test_a_killed_init_leaves_no_module_behind(faulty):
 def test_the_boot_goes_on_in_bounded_time(faulty):
     status = faulty.boot.status("initramfs")
     assert status["finished_us"] - status["started_us"] < len(HANGS) * HANG_BUDGET_S * SECOND + DEFAULT_BUDGET_US
-    assert faulty.boot.uptime("real-root") * SECOND < status["finished_us"] + STOP_US + DEFAULT_BUDGET_US
+    assert faulty.boot.uptime("real-root") * SECOND < status["finished_us"] + DEFAULT_BUDGET_US
+    assert "modulus.service: State" not in faulty.boot.console, "systemd waited for what cannot be killed"
     assert faulty.boot.ended
 
 
