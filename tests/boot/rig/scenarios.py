@@ -134,13 +134,14 @@ def no_card(shop: Workshop) -> SimpleNamespace:
 
 
 def _configured(shop: Workshop, name: str, usr: Usr, drivers: dict[str, str], arguments: list[str], gpu: bool = True,
-                with_key: bool = True, secure_boot: secureboot.SecureBoot | None = None) -> SimpleNamespace:
+                with_key: bool = True, secure_boot: secureboot.SecureBoot | None = None,
+                whole: bool = True) -> SimpleNamespace:
     """A machine that was provisioned earlier: its files are on the root already. One boot."""
     room = shop.room(name)
     root = shop.root_image(room, trees.small_root, shop.operator_files(drivers, with_key))
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", usr)], root), room / "disk.qcow2")
     report = shop.boot(name, room, shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu,
-                       secure_boot=secure_boot)
+                       secure_boot=secure_boot, whole=whole)
     return SimpleNamespace(boot=report, layer=layer)
 
 
@@ -193,6 +194,31 @@ def rivals(shop: Workshop) -> SimpleNamespace:
     drivers = {RIVAL: driver_file(), DRIVER: driver_file(match=VIRTIO_GPU_MATCH, extra="Evict=rival_gpu\n"),
                FAILING: driver_file(match=VIRTIO_GPU_MATCH, extra="Evict=virtio_gpu\n")}
     return _configured(shop, "rivals", Usr(on_usr, in_tree=True), drivers, ["rw"])
+
+
+def required(shop: Workshop) -> SimpleNamespace:
+    """Two machines whose operator says that they are of no use without this driver, and its module fails."""
+    room = shop.room("required-parts")
+    bundle = shop.bundle_of(room, FAILING, shop.faults["fault_einval"])
+
+    def machine(policy: str, *arguments: str) -> Report:
+        drivers = {FAILING: driver_file(extra=f"[Policy]\nRequired=yes\n{policy}")}
+        return _configured(shop, f"required-{len(policy)}", Usr({FAILING: bundle}, in_tree=True), drivers,
+                           ["rw", *arguments], whole=False).boot
+
+    # dracut's emergency shell, where none is allowed, does that instead
+    return SimpleNamespace(emergency=machine("", "rd.shell=0", "rd.emergency=poweroff"),
+                           reboot=machine("OnFailure=reboot\n"))
+
+
+def stopped_early(shop: Workshop) -> SimpleNamespace:
+    """The driver is loaded, and the machine is shut down while it is still in its initramfs; then booted again."""
+    bundle = shop.bundle(shop.room("stopped-early-parts"), DRIVER)
+    first = _configured(shop, "stopped-early", Usr({DRIVER: bundle}, in_tree=True), {DRIVER: driver_file()},
+                        ["rw", "modulus-test.poweroff"], whole=False)
+    second = shop.boot("started-again", shop.room("started-again"), shop.plain_initramfs,
+                       ["rw", *USR_ARGUMENTS, SMALL_INIT], first.layer)
+    return SimpleNamespace(first=first.boot, second=second)
 
 
 def read_only_root(shop: Workshop) -> SimpleNamespace:
@@ -303,5 +329,6 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot, refused, rivals, read_only_root,
+        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot, required, refused, rivals,
+        stopped_early, read_only_root,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}
