@@ -74,18 +74,22 @@ static int check_module(const struct load_request *req, const struct module_byte
 	return 0;
 }
 
-bool load_is_live(const struct host *h, const char *name)
+/* sys/module/NAME/FILE, as the kernel spells names. NULL: no memory. */
+static char *sysfs_module(const char *name, const char *file)
 {
-	_cleanup_free_ char *plain = strdup(name), *path = NULL, *dir = NULL;
-	char state[16];
+	char *path = str_printf("sys/module/%s/%s", name, file);
 
-	if (!plain)
-		return false;
-	for (char *p = plain; *p; p++)
+	for (char *p = path ? path + strlen("sys/module/") : NULL; p && *p != '/'; p++)
 		if (*p == '-')
 			*p = '_';
-	path = str_printf("sys/module/%s/initstate", plain);
-	dir = str_printf("sys/module/%s", plain);
+	return path;
+}
+
+bool load_is_live(const struct host *h, const char *name)
+{
+	_cleanup_free_ char *path = sysfs_module(name, "initstate"), *dir = sysfs_module(name, "");
+	char state[16];
+
 	if (!path || !dir)
 		return false;
 	if (read_line_at(h->live_fd, path, state, sizeof(state)) == 0)
@@ -187,6 +191,7 @@ static int insert_failed(struct loader *l, const char *name, int r)
 }
 
 struct insert_call {
+	bool overtaken; /* out: it was live by somebody else's hand */
 	const struct sysops *ops;
 	int fd;
 	const char *params;
@@ -221,7 +226,8 @@ static int insert(struct loader *l, const char *name, int (*fn)(void *), struct 
 	*ret_us = now_us() - began;
 	l->report->crashed = l->report->crashed || r == -E_INIT_HUNG || r == -E_INIT_FAILED;
 	/* EEXIST: somebody was faster, or the init function itself said so; sysfs knows */
-	if (r == -EEXIST && load_is_live(l->req->host, name))
+	call->overtaken = r == -EEXIST && load_is_live(l->req->host, name);
+	if (call->overtaken)
 		return 0;
 	if (r < 0) {
 		if (kmsg_collect(mark, &l->report->kernel_log) < 0)
@@ -232,6 +238,27 @@ static int insert(struct loader *l, const char *name, int (*fn)(void *), struct 
 }
 
 static int load_name(struct loader *l, const char *name, unsigned int depth);
+
+/*
+ * Is the module of this name that is live the bundle's? srcversion, a sum over its sources
+ * (scripts/mod/sumversion.c), tells two builds apart where both carry it.
+ */
+static int check_live(struct loader *l, const struct module_bytes *mod)
+{
+	_cleanup_(unmap) struct mapped m = { 0 };
+	_cleanup_free_ char *path = sysfs_module(mod->name, "srcversion");
+	const char *ours;
+	char live[64];
+	int r = path ? map_module(mod, &m, l->err) : err_sys(l->err, -ENOMEM, "%s", mod->name);
+
+	if (r < 0)
+		return r;
+	ours = modfile_info_first(&m.file, "srcversion");
+	if (!*ours || read_line_at(l->req->host->live_fd, path, live, sizeof(live)) < 0 || streq(live, ours))
+		return 0;
+	return err_set(l->err, -E_INIT_FAILED, "%s is live already, from another source: srcversion %s, the bundle's %s",
+		       mod->name, live, ours);
+}
 
 /* Names in a modinfo list ("a,b"), and the "pre:" part of a softdep line. */
 static int load_dependencies(struct loader *l, const struct modfile *m, unsigned int depth)
@@ -291,6 +318,8 @@ static int load_from_bundle(struct loader *l, struct module_bytes *mod, unsigned
 		return err_sys(l->err, -ENOMEM, "%s", mod->name);
 	call = (struct insert_call){ .fd = mod->fd, .params = params };
 	r = insert(l, mod->name, insert_fd, &call, &us);
+	if (r == 0 && call.overtaken)
+		r = check_live(l, mod);
 	if (r < 0)
 		return r;
 	r = report_add_module(l->report, mod->name, MODULE_BUNDLE, us);
@@ -398,8 +427,12 @@ static int load_name(struct loader *l, const char *name, unsigned int depth)
 	if (mod && mod->tried) /* inserted, or a circle that the kernel would refuse anyway */
 		return 0;
 	if (load_is_live(l->req->host, name)) {
-		if (mod)
+		if (mod) {
 			mod->tried = true;
+			r = check_live(l, mod);
+			if (r < 0)
+				return r;
+		}
 		r = depth == 0 || mod ? report_add_module(l->report, mod ? mod->name : name, MODULE_LIVE, 0) : 0;
 		return r < 0 ? err_sys(l->err, r, "%s", name) : 0;
 	}

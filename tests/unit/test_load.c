@@ -5,6 +5,7 @@
  * index, read by the real libkmod.
  */
 #include <elf.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -323,6 +324,45 @@ static void test_a_module_that_is_coming_or_going_is_not_live(void **state)
 	assert_true(load_is_live(&p->host, "gpu"));
 	put_live(p, "nvidia_drm", "live\n");
 	assert_true(load_is_live(&p->host, "nvidia-drm"));
+}
+
+static void test_what_is_live_from_another_source_is_not_taken_for_the_bundles(void **state)
+{
+	static const struct {
+		const char *live, *more; /* NULL: it carries none */
+		int code;
+	} cases[] = {
+		{ "0A1B2C\n", "srcversion=0A1B2C\n", 0 },
+		{ "0A1B2C\n", NULL, 0 },
+		{ NULL, "srcversion=0A1B2C\n", 0 },
+		{ "0A1B2D\n", "srcversion=0A1B2C\n", -E_INIT_FAILED },
+		{ "0A1B2C3\n", "srcversion=0A1B2C\n", -E_INIT_FAILED },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (unsigned int overtaken = 0; overtaken < 2; overtaken++) {
+			_cleanup_loading_ struct loading l;
+
+			loading_begin(&l, state);
+			(void)unlinkat(l.place->fd, "live/sys/module/gpu_x/initstate", 0);
+			(void)unlinkat(l.place->fd, "live/sys/module/gpu_x/srcversion", 0);
+			(void)unlinkat(l.place->fd, "live/sys/module/gpu_x", AT_REMOVEDIR);
+			if (cases[i].live)
+				put_text(l.place, "live/sys/module/gpu_x/srcversion", cases[i].live);
+			if (overtaken)
+				fake_kernel_answers("gpu_x", FAKE_OVERTAKEN, 0);
+			if (overtaken && cases[i].live)
+				put_live(l.place, "gpu_x", "coming\n"); /* a directory alone would be built in */
+			if (!overtaken)
+				put_live(l.place, "gpu_x", "live\n");
+			add_module_like(&l, &(struct fake_module){ .name = "gpu_x", .more = cases[i].more });
+			add_text(&l.sample.m->load, "gpu-x");
+			if (load(&l) != cases[i].code)
+				fail_msg("case %zu, %s: %d %s", i, overtaken ? "overtaken" : "live", l.err.code, l.err.text);
+			if (cases[i].code)
+				assert_contains(l.err.text, "gpu_x is live already, from another source");
+		}
+	}
 }
 
 /* --- softdeps --- */
@@ -748,6 +788,7 @@ int main(void)
 		at_place(test_without_a_module_tree_that_is_said),
 		at_place(test_what_is_live_or_built_in_is_left_alone),
 		at_place(test_a_module_that_is_coming_or_going_is_not_live),
+		at_place(test_what_is_live_from_another_source_is_not_taken_for_the_bundles),
 		at_place(test_softdeps_go_first_where_they_can),
 		at_place(test_a_softdep_that_fails_is_a_wish_not_granted),
 		at_place(test_each_answer_of_the_kernel_has_its_reason),
