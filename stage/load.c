@@ -179,6 +179,8 @@ static int insert_failed(struct loader *l, const char *name, int r)
 	case -ENOKEY:
 		return err_set(l->err, -E_UNSIGNED, "%s: the kernel does not accept its signature: %s", name,
 			       strerror(-r));
+	case -ENOEXEC: /* vermagic or module_layout: its bytes are those that were hashed */
+		return err_set(l->err, -E_WRONG_KERNEL, "%s is not for this kernel: %s", name, strerror(-r));
 	case -ENODEV:
 		return err_set(l->err, -E_INIT_FAILED, "%s found no device that it can drive: %s", name, strerror(-r));
 	case -ENOENT:
@@ -442,11 +444,14 @@ static int load_name(struct loader *l, const char *name, unsigned int depth)
 }
 
 /*
- * No build-id settles whether the bundle is for this very build: then every symbol version that
- * can be compared must agree, before anything is inserted.
+ * No build-id settles whether the bundle is for this very build: then vermagic, which names what
+ * the kernel was configured with, must be that of the kernel's own modules, and every symbol version
+ * that can be compared must agree, before anything is inserted.
  */
 static int check_symbols(struct loader *l)
 {
+	const char *vermagic = l->req->manifest->kernel.vermagic; /* of each module: check_module() */
+	_cleanup_free_ char *own = NULL;
 	const struct module_set *set = l->req->set;
 	_cleanup_symbols_ struct symbols known = { 0 };
 	_cleanup_strv_ struct strv depends = { 0 };
@@ -460,9 +465,12 @@ static int check_symbols(struct loader *l)
 			r = strv_add_words(&depends, modfile_info_first(&m.file, "depends"), ",");
 	}
 	if (r == 0)
-		r = kernelsyms_collect(l->kmod, &depends, &known);
+		r = kernelsyms_collect(l->kmod, l->req->kernel->release, &depends, &known, &own);
 	if (r == -ENOMEM)
 		return err_sys(l->err, r, "symbol versions");
+	if (r == 0 && own && !streq(own, vermagic))
+		return err_set(l->err, -E_WRONG_KERNEL, "bundle has vermagic \"%.80s\", the kernel's own modules have \"%.80s\"",
+			       vermagic, own);
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
 		_cleanup_(unmap) struct mapped m = { 0 };
 

@@ -404,7 +404,7 @@ static void test_each_answer_of_the_kernel_has_its_reason(void **state)
 	} cases[] = {
 		{ -ENODEV, -E_INIT_FAILED, "gpu found no device that it can drive" },
 		{ -ENOENT, -E_INIT_FAILED, "gpu needs a symbol that is not there" },
-		{ -ENOEXEC, -E_INIT_FAILED, "gpu: Exec format error" },
+		{ -ENOEXEC, -E_WRONG_KERNEL, "gpu is not for this kernel: Exec format error" },
 		{ -EINVAL, -E_INIT_FAILED, "gpu: Invalid argument" },
 		{ -EIO, -E_INIT_FAILED, "gpu: Input/output error" },
 		{ -EPERM, -E_INIT_FAILED, "gpu: Operation not permitted" },
@@ -671,15 +671,21 @@ static const struct fake_import gpu_imports[] = { { "module_layout", 0x1111 },
 static const struct fake_import drm_imports[] = { { "module_layout", 0x1111 }, { NULL, 0 } };
 static const struct fake_import other_imports[] = { { "module_layout", 0x9999 }, { NULL, 0 } };
 
-/* gpu needs drm, which recorded these symbol versions. */
-static void load_with_symbols(struct loading *l, void **state, const struct fake_import *drm)
+/* gpu needs drm, which recorded these symbol versions and has this vermagic. */
+static void load_beside(struct loading *l, void **state, const struct fake_import *drm, const char *vermagic)
 {
-	_cleanup_blob_ struct blob ko = fake_module_bytes(&(struct fake_module){ .name = "drm", .imports = drm });
+	_cleanup_blob_ struct blob ko = fake_module_bytes(&(struct fake_module){ .name = "drm", .imports = drm,
+										 .vermagic = vermagic });
 
 	loading_begin(l, state);
 	put_module_tree(l->place, tree);
 	put_blob(l->place, "root/usr/lib/modules/" RELEASE "/kernel/drm.ko", ko.v, ko.n);
 	add_module_like(l, &(struct fake_module){ .name = "gpu", .depends = "drm", .imports = gpu_imports });
+}
+
+static void load_with_symbols(struct loading *l, void **state, const struct fake_import *drm)
+{
+	load_beside(l, state, drm, VERMAGIC);
 }
 
 static void test_without_a_build_id_another_symbol_version_is_refused_before_anything_is_inserted(void **state)
@@ -699,6 +705,51 @@ static void test_without_a_build_id_equal_symbol_versions_are_enough(void **stat
 
 	load_with_symbols(&l, state, drm_imports);
 	set_text(&l.sample.m->kernel.build_id, NULL);
+	assert_loaded(&l, load_one(&l, "gpu"), "probe i2c_core\nprobe drm\nfinit gpu \n");
+}
+
+static void test_without_a_build_id_a_kernel_configured_otherwise_is_refused_before_anything_is_inserted(void **state)
+{
+	/* a kernel with MODVERSIONS and one without, which has no other word about it */
+	static const struct fake_import *const imports[] = { drm_imports, NULL };
+	static const char *const flags[] = { " SMP mod_unload modversions ", " SMP preempt mod_unload ", " " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(imports) * ARRAY_SIZE(flags); i++) {
+		_cleanup_free_ char *vermagic = str_printf(RELEASE "%s", flags[i / 2]);
+		_cleanup_loading_ struct loading l;
+
+		load_beside(&l, state, imports[i % 2], vermagic);
+		set_text(&l.sample.m->kernel.build_id, NULL);
+		assert_case(vermagic, load_one(&l, "gpu") == -E_WRONG_KERNEL);
+		assert_contains(l.err.text, vermagic);
+		assert_contains(l.err.text, VERMAGIC);
+		assert_string_equal(fake_kernel_log(), "");
+	}
+}
+
+/* What a module from elsewhere in the tree says is not the kernel's own word. */
+static void test_without_a_build_id_and_a_vermagic_of_this_release_there_is_nothing_to_compare(void **state)
+{
+	static const char *const others[] = { "", "6.1.0-55-amd64 SMP ", RELEASE "x SMP ", RELEASE };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		_cleanup_loading_ struct loading l;
+		struct place *p;
+
+		place_setup((void **)&p); /* in the one before, gpu is live */
+		load_beside(&l, (void **)&p, drm_imports, others[i]);
+		set_text(&l.sample.m->kernel.build_id, NULL);
+		assert_loaded(&l, load_one(&l, "gpu"), "probe i2c_core\nprobe drm\nfinit gpu \n");
+		place_teardown((void **)&p);
+	}
+}
+
+static void test_where_the_build_id_is_the_proof_vermagic_is_the_manifests_alone(void **state)
+{
+	_cleanup_loading_ struct loading l;
+
+	load_beside(&l, state, drm_imports, RELEASE " SMP mod_unload ");
 	assert_loaded(&l, load_one(&l, "gpu"), "probe i2c_core\nprobe drm\nfinit gpu \n");
 }
 
@@ -809,6 +860,9 @@ int main(void)
 		at_place(test_a_file_that_is_no_module_is_corrupt),
 		at_place(test_without_a_build_id_another_symbol_version_is_refused_before_anything_is_inserted),
 		at_place(test_without_a_build_id_equal_symbol_versions_are_enough),
+		at_place(test_without_a_build_id_a_kernel_configured_otherwise_is_refused_before_anything_is_inserted),
+		cmocka_unit_test(test_without_a_build_id_and_a_vermagic_of_this_release_there_is_nothing_to_compare),
+		at_place(test_where_the_build_id_is_the_proof_vermagic_is_the_manifests_alone),
 		at_place(test_a_kernel_without_a_build_id_is_asked_for_its_symbols_too),
 		at_place(test_where_the_build_id_is_the_proof_symbols_are_not_read),
 		at_place(test_parameters_come_from_manifest_file_and_command_line_in_this_order),
