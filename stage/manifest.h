@@ -74,7 +74,10 @@ void manifest_free(struct manifest *m);
 static inline void manifest_freep(struct manifest **m) { manifest_free(*m); }
 #define _cleanup_manifest_ _cleanup_(manifest_freep)
 
-/* The canonical JSON of *m (digest and key_id are not part of it). Caller frees. NULL: no memory. */
+/*
+ * The canonical JSON of *m (digest and key_id are not part of it). Caller frees. NULL: no memory.
+ * Builder only (manifestwrite.c).
+ */
 char *manifest_format(const struct manifest *m);
 
 const char *manifest_kind_word(enum bundle_kind kind);
