@@ -9,6 +9,7 @@
 #include "build.h"
 #include "cmd.h"
 #include "log.h"
+#include "manifest.h"
 #include "ocilayout.h"
 
 static const char build_usage[] =
@@ -284,6 +285,20 @@ static const char *what_is_missing(const struct build_words *w)
 	return NULL;
 }
 
+/* Words that the format has no place for: said before anything is read. */
+static const char *what_is_impossible(const struct build_request *q)
+{
+	if (!manifest_is_name(q->name))
+		return "--name takes 1 to 64 of a-z, 0-9, '-' and '_', a letter or digit first";
+	if (*q->flavor && !manifest_is_name(q->flavor))
+		return "--flavor takes 1 to 64 of a-z, 0-9, '-' and '_', a letter or digit first";
+	if (!manifest_is_version(q->version))
+		return "--version takes 1 to 64 letters, digits and '.', '_', '+', '~', '-', a letter or digit first";
+	if (!manifest_is_version(q->release))
+		return "--kernel takes 1 to 64 letters, digits and '.', '_', '+', '~', '-', a letter or digit first";
+	return NULL;
+}
+
 /* VERSION-REL[-FLAVOR]; what no tag may hold becomes '_', as in oci:// sources. */
 static char *image_tag(const struct build_request *q)
 {
@@ -346,6 +361,8 @@ int cmd_build(int argc, char **argv)
 		return cmd_usage(argv[0], "takes options only");
 	if (what_is_missing(&w))
 		return cmd_usage(argv[0], what_is_missing(&w));
+	if (what_is_impossible(&w.req))
+		return cmd_usage(argv[0], what_is_impossible(&w.req));
 	if (creation_time(&q->created) < 0)
 		return cmd_usage(argv[0], "SOURCE_DATE_EPOCH is not a number of seconds");
 	if (!w.has_serial)

@@ -34,12 +34,12 @@ static bool is_word(const char *s, const char *set, size_t max)
 	return n > 0 && n <= max && strspn(s, set) == n && strchr(ALNUM, s[0]);
 }
 
-static bool is_name(const char *s)
+bool manifest_is_name(const char *s)
 {
 	return is_word(s, "abcdefghijklmnopqrstuvwxyz0123456789-_", LIMIT_NAME_BYTES);
 }
 
-static bool is_version(const char *s)
+bool manifest_is_version(const char *s)
 {
 	return is_word(s, ALNUM "._+~-", LIMIT_NAME_BYTES);
 }
@@ -288,7 +288,7 @@ static bool check_vermagic(const char *s) { return is_printable(s, LIMIT_VERMAGI
 static bool check_glob(const char *s) { return is_printable(s, LIMIT_GLOB_BYTES) && strchr(s, ':'); }
 static bool check_option(const char *s) { return is_printable(s, LIMIT_OPTION_BYTES) && strchr(ALNUM, s[0]); }
 static bool check_build_id(const char *s) { return is_hex(s, 8, LIMIT_BUILD_ID_BYTES); }
-static bool check_flavor(const char *s) { return *s == '\0' || is_name(s); }
+static bool check_flavor(const char *s) { return *s == '\0' || manifest_is_name(s); }
 
 static int read_kind(struct object *o, struct manifest *m)
 {
@@ -588,9 +588,9 @@ static int read_manifest(struct object *o, struct manifest *m)
 		r = err_set(o->err, -E_CORRUPT, "manifest: format: %llu; this program reads %d",
 			    (unsigned long long)format, MANIFEST_FORMAT);
 	if (r == 0)
-		r = get_checked(o, "name", is_name, &m->name);
+		r = get_checked(o, "name", manifest_is_name, &m->name);
 	if (r == 0)
-		r = get_checked(o, "version", is_version, &m->version);
+		r = get_checked(o, "version", manifest_is_version, &m->version);
 	if (r == 0)
 		r = get_checked(o, "flavor", check_flavor, &m->flavor);
 	if (r == 0)

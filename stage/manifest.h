@@ -82,6 +82,10 @@ char *manifest_format(const struct manifest *m);
 
 const char *manifest_kind_word(enum bundle_kind kind);
 
+/* What a bundle may be called ("flavor" too, where it is not empty), and a version or a release. */
+bool manifest_is_name(const char *s);
+bool manifest_is_version(const char *s);
+
 /*
  * The rules of a file's place: characters, components, and the trees that the kind allows.
  * 0 or -E_CORRUPT. Used by the reader and by the builder, so that both have one rule.
