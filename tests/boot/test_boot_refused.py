@@ -13,6 +13,7 @@ REASONS = {
     "other-release": "wrong-kernel",
     "other-build": "wrong-kernel",
     "other-crc": "wrong-kernel",
+    "other-flags": "wrong-kernel",
     "other-vermagic": "wrong-kernel",
     "flipped-chunk": "corrupt",
     "truncated": "corrupt",
@@ -39,8 +40,8 @@ def test_the_reason_is(refused, name):
     assert driver["reason"] == REASONS[name], driver["text"]
 
 
-@pytest.mark.parametrize("name", ["other-release", "other-build", "other-crc", "other-vermagic", "flipped-chunk",
-                                  "truncated", "flipped-manifest", "garbage-signature", "unsigned", "unknown-key"])
+@pytest.mark.parametrize("name", ["other-release", "other-build", "other-crc", "other-flags", "other-vermagic",
+                                  "flipped-chunk", "truncated", "flipped-manifest", "garbage-signature", "unsigned", "unknown-key"])
 def test_the_rejected_bundle_is_named_with_its_own_reason(refused, name):
     rejected = {entry["origin"].split("/")[-1]: entry for entry in refused.boot.driver("initramfs", name)["rejected"]}
     assert rejected[f"{name}.tar.zst"]["reason"] == REASONS[name]

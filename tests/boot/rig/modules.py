@@ -47,3 +47,13 @@ def with_other_crc(module: Path, symbol: str, path: Path) -> Path:
         raise RigError(f"{module}: the version of {symbol} is not there exactly once")
     path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:])
     return path
+
+
+def with_other_flags(module: Path, path: Path) -> Path:
+    """The same module, compiled for a kernel of the same release that was configured otherwise."""
+    data, flag = module.read_bytes(), b" preempt"
+    at, end = data.find(flag), data.find(b"\0", data.find(flag))
+    if data.count(flag) != 1:
+        raise RigError(f"{module}: `preempt` is not in its vermagic exactly once")
+    path.write_bytes(data[:at] + data[at + len(flag):end] + bytes(len(flag)) + data[end:])
+    return path

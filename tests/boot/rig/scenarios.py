@@ -276,6 +276,8 @@ def refused(shop: Workshop) -> SimpleNamespace:
         shop.kernel, shop.key, room / "other-release.tar.zst", "other-release")
     other_crc = modules.with_other_crc(shop.hello, OTHER_SYMBOL, room / shop.hello.name)
     on_usr["other-crc"] = shop.bundle_of(room, "other-crc", other_crc, with_build_id=False)
+    other_flags = modules.with_other_flags(shop.hello, disk.fresh_folder(room / "flags") / shop.hello.name)
+    on_usr["other-flags"] = shop.bundle_of(room, "other-flags", other_flags, with_build_id=False)
     on_usr["other-vermagic"] = shop.programs.build_with_other_vermagic(
         shop.kernel, shop.key, room / "other-vermagic.tar.zst", "other-vermagic", shop.hello)
     drivers = {name: driver_file() for name in on_usr}
