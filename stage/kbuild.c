@@ -42,7 +42,8 @@ int kbuild_compile(const char *source, const char *kernel_build, char **ret, str
 {
 	const char *tmp = getenv("TMPDIR");
 	_cleanup_(kbuild_removep) char *dir = str_printf("%s/modulus-build-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	_cleanup_free_ char *from = str_printf("%s/.", source), *m = NULL, *jobs = NULL;
+	const char *flags = getenv("KCFLAGS");
+	_cleanup_free_ char *from = str_printf("%s/.", source), *m = NULL, *jobs = NULL, *kcflags = NULL;
 	int r;
 
 	if (!dir || !from)
@@ -56,10 +57,12 @@ int kbuild_compile(const char *source, const char *kernel_build, char **ret, str
 	if (r < 0)
 		return err_prefix(err, "copying %s", source);
 	m = str_printf("M=%s", dir);
+	/* the copy's name is another each time, and would be in debug sections, so in the build-id, and in WARN() */
+	kcflags = str_printf("KCFLAGS=%s%s-ffile-prefix-map=%s=.", flags ? flags : "", flags ? " " : "", dir);
 	jobs = str_printf("-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
-	if (!m || !jobs)
+	if (!m || !jobs || !kcflags)
 		return err_sys(err, -ENOMEM, "%s", source);
-	r = run((const char *const[]){ "make", jobs, "-C", kernel_build, m, "modules", NULL }, err);
+	r = run((const char *const[]){ "make", jobs, "-C", kernel_build, m, kcflags, "modules", NULL }, err);
 	if (r < 0)
 		return err_prefix(err, "compiling %s with %s", source, kernel_build);
 	*ret = TAKE_PTR(dir);
