@@ -7,7 +7,6 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -105,22 +104,13 @@ static int flush_output(int exit_code)
 	return exit_code == EXIT_DONE ? EXIT_SYSTEM : exit_code;
 }
 
-/* What this process and all it starts can do without. That it fails harms nobody. */
-static void give_up_rights(void)
-{
-	const struct rlimit none = { 0 };
-
-	(void)setrlimit(RLIMIT_CORE, &none); /* a core file would hold secret keys and passwords */
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
 int main(int argc, char **argv)
 {
 	const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM);
 	size_t seed;
 
 	log_init(false);
-	give_up_rights();
+	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 }); /* a core file would hold secret keys and passwords */
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
 	/*
