@@ -167,8 +167,8 @@ def secure_boot(shop: Workshop) -> SimpleNamespace:
 # What is wrong with the init of a module in tests/modules/faults: driver -> module
 FAULTS = {f"fault-{name}": f"fault_{name}" for name in
           ("einval", "enodev", "killable", "oops", "slow", "stuck", "symbol")}
-HANG_BUDGET_S = 5
-HANGS = ("fault-killable", "fault-stuck")
+# how long the driver may take: together more than the unit's own TimeoutStartSec=, which each of them moves along
+HANGS = {"fault-killable": 5, "fault-stuck": 27}
 HELLO = "hello"
 
 
@@ -178,7 +178,7 @@ def faulty(shop: Workshop) -> SimpleNamespace:
     on_usr = {name: shop.bundle_of(room, name, shop.faults[module]) for name, module in FAULTS.items()}
     on_usr[HELLO] = shop.bundle_of(room, HELLO, shop.hello, with_build_id=False)
     on_usr[DRIVER] = shop.bundle(room, DRIVER)
-    drivers = {name: driver_file(extra=f"[Policy]\nBudget={HANG_BUDGET_S}s\n" if name in HANGS else "")
+    drivers = {name: driver_file(extra=f"[Policy]\nBudget={HANGS[name]}s\n" if name in HANGS else "")
                for name in on_usr}
     return _configured(shop, "faulty", Usr(on_usr, in_tree=True), drivers, ["rw"])
 
