@@ -81,6 +81,17 @@ static ssize_t memory_read(struct reader *r, void *buf, size_t len)
 	return (ssize_t)n;
 }
 
+static int memory_skip(struct reader *r, const void *have, size_t len)
+{
+	struct memory_reader *m = (struct memory_reader *)r;
+	size_t n = MIN(len, m->left);
+
+	must(have);
+	m->bytes += n;
+	m->left -= n;
+	return 0;
+}
+
 static void memory_close(struct reader *r)
 {
 	free(r);
@@ -88,7 +99,7 @@ static void memory_close(struct reader *r)
 
 struct reader *fuzz_reader(const void *bytes, size_t len)
 {
-	static const struct reader_ops ops = { .read = memory_read, .close = memory_close };
+	static const struct reader_ops ops = { .read = memory_read, .skip = memory_skip, .close = memory_close };
 	struct memory_reader *m = malloc(sizeof(*m));
 
 	must(m);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * fuzz_state.c - what this program wrote earlier and reads back, damaged in any way: status.json
- * by status and bless, the mark of the highest serial by serial_check. A mark may refuse a bundle
- * as stale or equivocal; whatever else is wrong with it counts as no mark.
+ * by status and bless, the mark of the highest serial, the record of attempts. A mark may refuse a bundle
+ * as stale or equivocal, a record of attempts may block it; whatever else is wrong counts as none.
  */
 #include <fcntl.h>
 
 #include "boot.h"
 #include "fuzz.h"
+#include "limit.h"
 #include "serial.h"
 #include "status.h"
+#include "trial.h"
 
 static struct fuzz_dir dir;
 static struct host host;
@@ -28,6 +30,25 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	stderr = fopen("/dev/null", "we");
 	must(stdout && stderr);
 	return 0;
+}
+
+static void check_attempts(const uint8_t *data, size_t size)
+{
+	const struct trial t = { .name = "n", .digest = "00", .release = "6.1", .build_id = "" };
+	struct err err = { 0 };
+	unsigned int misses;
+	int r;
+
+	fuzz_dir_write(&dir, "proc/sys/kernel/random/boot_id", "this-boot\n", 10);
+	fuzz_dir_write(&dir, TRIAL_DIR "/6.1/00-" TRIAL_NO_BUILD_ID ".json", data, size);
+	misses = trial_misses(&host, &t);
+	must(misses <= LIMIT_TRIAL_MISSES);
+	r = fuzz_outcome(trial_check(&host, &t, &err), &err);
+	must(r == (misses < LIMIT_TRIAL_MISSES ? 0 : -E_BLOCKED));
+	err = (struct err){ 0 };
+	must(fuzz_outcome(trial_miss(&host, &t, &err), &err) == 0 && trial_misses(&host, &t) >= misses);
+	must(fuzz_outcome(trial_end(&host, &t, &err), &err) == 0 && trial_misses(&host, &t) >= misses);
+	must(fuzz_outcome(trial_bless(&host, &t, &err), &err) == 0 && trial_misses(&host, &t) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -50,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = bless_run(&host);
 	must(r == EXIT_DONE || r == EXIT_SYSTEM);
 	must(r != EXIT_DONE || status_run(&host, false) >= EXIT_DONE);
+	check_attempts(data, size);
 	fuzz_dir_clean(&dir, &files, &links);
 	return 0;
 }

@@ -3,8 +3,10 @@
  * fuzz_stream.c - frames and chunks. The bytes are a whole bundle when they begin with the frame
  * of a manifest; otherwise they are zstd frames, and a manifest is made that has their right
  * hashes, so that they reach the decompressor. What is handed out has the size that the manifest
- * says; a stream that ended well was all there.
+ * says; a stream that ended well was all there. What is good in one go is good, too, with the part
+ * that an earlier transfer left, right or wrong.
  */
+#include <sys/mman.h>
 #include <zstd.h>
 
 #include "fuzz.h"
@@ -38,7 +40,8 @@ static int check_stored(void *ctx, const void *stored, size_t len)
 	return 0;
 }
 
-static int read_bundle(const uint8_t *bytes, size_t len)
+/* partial: a file that holds more of the bundle, or something else; -EBADF: none. */
+static int read_bundle(const uint8_t *bytes, size_t len, int partial)
 {
 	_cleanup_bundle_ struct bundle *b = NULL;
 	struct err err = { 0 };
@@ -57,6 +60,7 @@ static int read_bundle(const uint8_t *bytes, size_t len)
 	must(header <= len && memcmp(start, bytes, header) == 0 && *m->key_id == '\0');
 	seen.manifest = m;
 	bundle_set_tee(b, check_stored, &seen);
+	bundle_set_partial(b, partial);
 	while ((r = bundle_next(b, &tar, &n, &err)) > 0) {
 		must(seen.chunks > 0 && n == m->chunks[seen.chunks - 1].size);
 		unpacked += n;
@@ -64,7 +68,24 @@ static int read_bundle(const uint8_t *bytes, size_t len)
 	fuzz_count_text(fuzz_outcome(r, &err) < 0 ? err.text : "");
 	if (r == 0)
 		must(seen.chunks == m->n_chunks && unpacked == m->unpacked && header + seen.stored == len);
-	return 0;
+	return r < 0 ? 1 : 0;
+}
+
+/* In one go; then with a file that is cut and has one byte changed, both at places that the bytes choose. */
+static int read_both_ways(const uint8_t *bytes, size_t len)
+{
+	static int partial = -1;
+	int r = read_bundle(bytes, len, -EBADF);
+	size_t cut = len - len % 37 - len % 3, odd = bytes[len - 1] * (len / 256);
+
+	if (r < 0)
+		return r;
+	if (partial < 0)
+		partial = memfd_create("partial", MFD_CLOEXEC);
+	must(partial >= 0 && ftruncate(partial, 0) == 0 && pwrite(partial, bytes, cut, 0) == (ssize_t)cut);
+	must(odd % 4 == 0 || pwrite(partial, "?", 1, (off_t)odd) == 1);
+	must(read_bundle(bytes, len, partial) <= r);
+	return r;
 }
 
 /* Where the next frame begins: at its magic. */
@@ -106,7 +127,7 @@ static void read_frames(const uint8_t *data, size_t size)
 	used += fuzz_chunk(&m, zeros, 1536 + 512 - m.unpacked % 512, stored + used, 1024);
 	file.size = m.unpacked - 1536;
 	bundle = fuzz_bundle(&m, stored, used, &len);
-	must(read_bundle(bundle, len) == 0);
+	must(read_both_ways(bundle, len) >= 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -114,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t magic[] = { 0x50, 0x2a, 0x4d, 0x18 };
 
 	if (size >= sizeof(magic) && memcmp(data, magic, sizeof(magic)) == 0)
-		(void)read_bundle(data, size);
+		(void)read_both_ways(data, size);
 	else
 		read_frames(data, size);
 	return 0;

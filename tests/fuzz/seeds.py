@@ -65,8 +65,10 @@ def module(sections: dict[str, bytes], tail: bytes = b"", **over: int) -> bytes:
     body, at = b"", 64
     for name, data in list(sections.items()) + [(".shstrtab", names)]:
         offset = names.index(b"\0" + name.encode() + b"\0") + 1
-        kind = 3 if name == ".shstrtab" else 1
-        table.append(struct.pack("<IIQQQQIIQQ", offset, kind, 2, 0, at + len(body), over.get("size", len(data)), 0, 0, 1, 0))
+        kind, link = 3 if name in (".shstrtab", ".strtab") else 1, 0
+        if name == ".symtab":
+            kind, link = 2, list(sections).index(".strtab") + 1
+        table.append(struct.pack("<IIQQQQIIQQ", offset, kind, 2, 0, at + len(body), over.get("size", len(data)), link, 0, 1, 0))
         body += data
     header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 1, 62, 1, 0, 0, over.get("shoff", at + len(body)), 0, 64, 0, 0,
                          64, over.get("shnum", len(table)), over.get("shstrndx", len(table) - 1))
@@ -75,6 +77,13 @@ def module(sections: dict[str, bytes], tail: bytes = b"", **over: int) -> bytes:
 
 def versions(*symbols: tuple[str, int]) -> bytes:
     return b"".join(struct.pack("<Q56s", crc, name.encode()) for name, crc in symbols)
+
+
+def symbol_table(*names: str) -> dict[str, bytes]:
+    """Undefined global symbols, and one that is defined."""
+    strings = b"\0" + b"".join(name.encode() + b"\0" for name in names)
+    entries = [struct.pack("<IBBHQQ", strings.index(b"\0" + name.encode() + b"\0") + 1, 0x10, 0, 0, 0, 0) for name in names]
+    return {".symtab": bytes(24) + b"".join(entries) + struct.pack("<IBBHQQ", 1, 0x12, 0, 1, 0, 0), ".strtab": strings}
 
 
 MODINFO = b"license=GPL\0depends=drm,i2c-core\0name=x\0vermagic=6.1.0-1-amd64 SMP mod_unload modversions \0"
@@ -91,11 +100,43 @@ def modules() -> dict[str, bytes]:
         "unterminated": module({".modinfo": MODINFO[:-1], "__ksymtab_strings": b"x_init"}),
         "odd-versions": module({".modinfo": MODINFO, "__versions": versions(("a", 1), ("a", 2)) + bytes(63)}),
         "long-name": module({".modinfo": MODINFO, "__versions": versions(("n" * 56, 1))}),
+        "symbols": module(whole | symbol_table("printk", "module_layout", "x_init", "gone")),
+        "symbols-only": module({".modinfo": MODINFO} | symbol_table("printk")),
+        "symbols-past-names": module({".modinfo": MODINFO} | symbol_table("printk") | {".strtab": b"\0prin"}),
         "size-lies": module(whole, size=2**64 - 1),
         "shoff-lies": module(whole, shoff=2**64 - 64),
         "shnum-lies": module(whole, shnum=0xffff),
         "shstrndx-lies": module(whole, shstrndx=0xffff),
         "cut": module(whole)[:63],
+    }
+
+
+# --- manifest: many names ---
+
+def manifest(kind: str, paths: list[str], links: tuple = (), **more: object) -> bytes:
+    kernel = {"release": "6.1", "machine": "x86_64", "vermagic": "x"}
+    size = 512 * len(paths) + 1024
+    document = {"format": 1, "name": "x", "version": "1", "flavor": "", "serial": 0, "created": 0, "kind": kind,
+                **({"kernel": kernel} if kind == "modules" else {}), "load": ["a"] if kind == "modules" else [], "match": [],
+                "options": [], "files": [{"path": p, "size": 0, "mode": 420, "sha256": "00" * 32} for p in paths],
+                "links": [{"path": p, "target": "t"} for p in links], "unpacked": size,
+                "chunks": [{"stored": 9, "size": size, "sha256": "00" * 32}], **more}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def manifests() -> dict[str, bytes]:
+    modules, firmware = "usr/lib/modules/6.1/modulus/x/", "usr/lib/firmware/"
+    return {
+        "three-modules": manifest("modules", [f"{modules}{n}.ko" for n in ("a", "b-c", "b_d")]),
+        "one-module-twice": manifest("modules", [f"{modules}{n}.ko" for n in ("a", "b-c_d", "e", "b_c-d")]),
+        "module-behind-firmware": manifest("modules", [f"{modules}a.ko", f"{firmware}x", f"{modules}b.ko"]),
+        "file-above-a-file": manifest("firmware", [f"{firmware}{n}" for n in ("g", "g-a", "g.b", "g/c")]),
+        "file-above-a-link": manifest("firmware", [f"{firmware}g"], (f"{firmware}g-a", f"{firmware}g/c/d")),
+        "link-in-place-of-a-file": manifest("firmware", [f"{firmware}g"], (f"{firmware}g",)),
+        "out-of-order": manifest("firmware", [f"{firmware}b", f"{firmware}a"]),
+        "runtime-in-systemd": manifest("runtime", ["usr/lib/systemd/x"]),
+        "not-the-sum": manifest("firmware", [f"{firmware}a"], unpacked=2048),
+        "load-what-is-not-there": manifest("modules", [f"{modules}b.ko"]),
     }
 
 
@@ -313,7 +354,7 @@ def registry_texts() -> dict[str, bytes]:
 def main() -> None:
     root = Path(sys.argv[1])
     for name, files in (("notes", notes()), ("module", modules()), ("stream", streams()), ("unpack", tars()),
-                        ("http", transfers()), ("oci", registry_texts())):
+                        ("manifest", manifests()), ("http", transfers()), ("oci", registry_texts())):
         (root / name).mkdir(parents=True, exist_ok=True)
         for file, data in files.items():
             (root / name / file).write_bytes(data)
