@@ -31,7 +31,8 @@
 #   CURL_SRC=DIR       an unpacked curl source tree to build libcurl from, likewise
 #   MODULUS_CACHE      what is slow to make or to fetch (~/.cache/modulus)
 #   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
-#   FUZZ_TIME, FUZZ    seconds for each fuzzer (60); their names, for `make fuzz` (all)
+#   FUZZ_TIME, FUZZ    for `make fuzz`: seconds for each fuzzer (60); their names, and `mutations`: 20,000
+#                      changed bundles for `modulus verify` (all)
 #   PYTEST_ARGS        handed to pytest, for example PYTEST_ARGS='-k usr -x'
 #
 # The same compiler, libraries and flags give the same bytes, in any directory: build/linked lists the
@@ -366,10 +367,12 @@ demo: all
 # --- fuzz ------------------------------------------------------------------------------------------
 
 # One libFuzzer program for each parser: tests/fuzz/fuzz_NAME.c, what is known to be interesting in
-# tests/fuzz/corpus/NAME. check-fuzz runs these as plain tests; fuzz looks for more.
+# tests/fuzz/corpus/NAME. check-fuzz runs these as plain tests; fuzz looks for more, and tries all of the
+# mutations of which check-cli tries a slice.
 FUZZ_TIME ?= 60
 FUZZ_ALL := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
-FUZZ ?= $(FUZZ_ALL)
+FUZZ ?= $(FUZZ_ALL) mutations
+FUZZ_PROGRAMS = $(filter-out mutations,$(FUZZ))
 FUZZ_FLAGS = $(SAN_FLAGS) -Itests/fuzz -include smaller.h -fsanitize=fuzzer-no-link
 FUZZ_OBJ := $(patsubst stage/%.c,build/fuzz/stage/%.o,$(filter-out stage/main.c,$(SRC))) build/fuzz/tests/fuzz.o
 
@@ -396,8 +399,9 @@ build/fuzz/fuzz_%: build/fuzz/tests/fuzz_%.o build/fuzz/libstage.a $(filter %.a,
 check-fuzz: $(FUZZ_ALL:%=build/fuzz/fuzz_%)
 	$(Q)tests/fuzz/run.sh build/fuzz 0 $(FUZZ_ALL)
 
-fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
-	$(Q)tests/fuzz/run.sh build/fuzz $(FUZZ_TIME) $(FUZZ)
+fuzz: $(FUZZ_PROGRAMS:%=build/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
+	$(if $(FUZZ_PROGRAMS),$(Q)tests/fuzz/run.sh build/fuzz $(FUZZ_TIME) $(FUZZ_PROGRAMS))
+	$(if $(filter mutations,$(FUZZ)),$(Q)MODULUS_MUTATIONS=20000 $(PYTEST) tests/cli/test_mutations.py)
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No byte of a bundle can be changed or left out unnoticed.
 
-MODULUS_MUTATIONS=20000 tries so many (`make check` a slice of them), MODULUS_SEED=N others.
+MODULUS_MUTATIONS=20000 tries so many, as `make fuzz` does (`make check`: 1,000), MODULUS_SEED=N others.
 """
 import hashlib
 import io
