@@ -24,6 +24,8 @@ static void parsed_done(struct parsed *p)
 	strv_free(&p->d.options);
 	strv_free(&p->d.evict);
 	strv_free(&p->d.from);
+	strv_free(&p->d.build);
+	free(p->d.cache);
 	strv_free(&p->warnings);
 }
 
@@ -63,7 +65,11 @@ static void test_every_key_is_understood(void **state)
 						 "Budget=90s\n"
 						 "Trial=required\n"
 						 "Required=yes\n"
-						 "OnFailure=poweroff\n");
+						 "OnFailure=poweroff\n"
+						 "[Build]\n"
+						 "Command=/usr/local/sbin/compile --open\n"
+						 " -j 4\n"
+						 "Timeout=45min\n");
 
 	(void)state;
 	assert_int_equal(p.code, 0);
@@ -86,6 +92,9 @@ static void test_every_key_is_understood(void **state)
 	assert_int_equal(p.d.trial, TRIAL_REQUIRED);
 	assert_int_equal(p.d.required, 1);
 	assert_int_equal(p.d.on_failure, FAIL_POWEROFF);
+	assert_int_equal(p.d.build.n, 4);
+	assert_string_equal(p.d.build.v[3], "4");
+	assert_int_equal(p.d.build_us, 45ull * 60 * 1000000);
 }
 
 static void test_a_list_goes_on_with_the_key_repeated_or_on_an_indented_line(void **state)
@@ -209,6 +218,11 @@ static void test_values_that_cannot_be_used_are_named_with_file_line_and_key(voi
 		{ MINIMAL "[Policy]\nBudget=soon\n", "gpu.conf:5: Budget=: not a usable value" },
 		{ MINIMAL "[Policy]\nBudget=0\n", "gpu.conf:5: Budget=: not a usable value" },
 		{ MINIMAL "[Policy]\nBudget=25h\n", "gpu.conf:5: Budget=: not a usable value" },
+		{ MINIMAL "[Build]\nCommand=make -j4\n", "gpu.conf: [Build] Command=make is not an absolute path" },
+		{ MINIMAL "[Build]\nTimeout=0\n", "gpu.conf:5: Timeout=: not a usable value" },
+		{ MINIMAL "[Source]\nCache=var/lib\n", "gpu.conf:5: Cache=: not a usable value" },
+		{ MINIMAL "[Source]\nCache=UUID=\n", "gpu.conf:5: Cache=: not a usable value" },
+		{ MINIMAL "[Source]\nCache=PARTTYPE=x\n", "gpu.conf:5: Cache=: not a usable value" },
 		{ MINIMAL "Hello\n", "gpu.conf:4: neither [Section], Key=Value nor a comment" },
 		{ MINIMAL "[Trust\nMinSerial=1\n", "gpu.conf:4: neither [Section], Key=Value nor a comment" },
 		{ "\x7f" "ELF\x02\x01\x01 this is a program\n" MINIMAL, "gpu.conf:1: neither" },
@@ -290,6 +304,7 @@ static void test_lists_have_their_limits(void **state)
 		{ "[Driver]\nLoad", "drm", LIMIT_LOAD_NAMES },
 		{ "[Driver]\nOptions", "drm x=1", LIMIT_OPTIONS },
 		{ "[Source]\nFrom", "usr:", LIMIT_SOURCES },
+		{ "[Build]\nCommand", "/bin/x", LIMIT_BUILD_WORDS },
 	};
 
 	(void)state;
@@ -521,6 +536,28 @@ static void test_modulus_conf_in_etc_replaces_the_one_in_usr(void **state)
 	c = read_all(p, "");
 	assert_int_equal(driver(&c, "gpu")->min_serial, 6);
 	assert_int_equal(driver(&c, "gpu")->budget_us, DEFAULT_BUDGET_US);
+}
+
+static void test_where_the_cache_is_is_said_in_modulus_conf(void **state)
+{
+	static const char *const places[] = { "/srv/gpu", "/dev/vdb1", "LABEL=x", "UUID=x", "PARTLABEL=x", "PARTUUID=x" };
+	struct place *p = *state;
+
+	put_text(p, "root/etc/modulus/one.conf", MINIMAL);
+	put_text(p, "root/etc/modulus/two.conf", MINIMAL "[Source]\nCache=/elsewhere\n");
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		_cleanup_free_ char *text = str_printf("[Source]\nCache=%s\n[Build]\nCommand=/bin/x\n", places[i]);
+		_cleanup_config_ struct config c = { 0 };
+
+		put_text(p, "root/etc/modulus/modulus.conf", text);
+		c = read_all(p, "");
+		assert_string_equal(c.cache, places[i]);
+		assert_int_equal(c.warnings.n, 1);
+		assert_contains(c.warnings.v[0], "two.conf: Cache= counts in modulus.conf only");
+		assert_int_equal(driver(&c, "two")->error.code, 0);
+		assert_string_equal(driver(&c, "one")->build.v[0], "/bin/x");
+		assert_int_equal(driver(&c, "one")->build_us, DEFAULT_BUILD_US);
+	}
 }
 
 static void test_etc_cannot_lift_the_vendors_trust_only(void **state)
@@ -805,6 +842,7 @@ int main(void)
 		at_place(test_an_empty_file_masks),
 		at_place(test_modulus_conf_holds_defaults_for_all_drivers),
 		at_place(test_modulus_conf_in_etc_replaces_the_one_in_usr),
+		at_place(test_where_the_cache_is_is_said_in_modulus_conf),
 		at_place(test_etc_cannot_lift_the_vendors_trust_only),
 		at_place(test_a_bad_modulus_conf_makes_every_driver_bad),
 		at_place(test_a_bad_driver_file_spoils_that_driver_alone),

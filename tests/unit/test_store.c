@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "sample.h"
 #include "store.h"
@@ -281,6 +284,184 @@ static void test_a_write_that_fails_comes_out_at_the_end_and_leaves_nothing(void
 	assert_int_equal(count_entries(p, "root" STORE_DIR "/" RELEASE), 0);
 }
 
+static void test_names_are_taken_apart_from_their_end(void **state)
+{
+	static const char hex[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	static const struct {
+		const char *before, *after; /* of the digest */
+		const char *name;	    /* NULL: not such a name */
+		enum bundle_kind kind;
+	} cases[] = {
+		{ "gpu-modules-", ".tar.zst", "gpu", KIND_MODULES },
+		{ "gpu-modules-firmware-", ".tar.zst", "gpu-modules", KIND_FIRMWARE },
+		{ "g-runtime-", ".tar.zst", "g", KIND_RUNTIME },
+		{ "-modules-", ".tar.zst", NULL, 0 },
+		{ "modules-", ".tar.zst", NULL, 0 },
+		{ "gpu-other-", ".tar.zst", NULL, 0 },
+		{ "gpumodules-", ".tar.zst", NULL, 0 },
+		{ "gpu-modules", ".tar.zst", NULL, 0 },
+		{ "gpu-modules-", ".tar", NULL, 0 },
+		{ "gpu-modules-0", ".tar.zst", NULL, 0 },
+		{ "gpu-modules-", "0.tar.zst", NULL, 0 },
+		{ "", ".tar.zst", NULL, 0 },
+	};
+	struct store_name n;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *file = str_printf("%s%s%s", cases[i].before, hex, cases[i].after);
+
+		assert_case(file, store_parse_name(file, &n) == (cases[i].name != NULL));
+		if (!cases[i].name)
+			continue;
+		assert_string_equal(n.name, cases[i].name);
+		assert_int_equal(n.kind, cases[i].kind);
+		assert_string_equal(n.digest, hex);
+	}
+	assert_false(store_parse_name("", &n));
+	assert_false(store_parse_name("gpu-modules-XYZ.tar.zst", &n));
+	for (size_t len = LIMIT_NAME_BYTES; len <= LIMIT_NAME_BYTES + 1; len++) {
+		_cleanup_free_ char *file = str_printf("%0*d-modules-%s.tar.zst", (int)len, 0, hex);
+
+		assert_int_equal(store_parse_name(file, &n), len <= LIMIT_NAME_BYTES);
+	}
+}
+
+static void test_a_sweep_removes_leftovers_but_not_what_is_being_written(void **state)
+{
+	struct place *p = *state;
+	_cleanup_sample_ struct sample s;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_close_ int dir = -EBADF;
+	int busy[2], done;
+	char c;
+	pid_t pid;
+
+	make(&s);
+	b = opened(&s);
+	put_text(p, "root" STORE_DIR "/" RELEASE "/.old.tar.zst.part", "half");
+	put_text(p, "root" STORE_DIR "/" RELEASE "/.tar.zst", "not a copy");
+	put_text(p, "root" STORE_DIR "/" RELEASE "/x.tar.zst.part", "not one of ours");
+	put_link(p, "root" STORE_DIR "/" RELEASE "/.link.tar.zst.part", "x.tar.zst.part");
+	/* locks are a process' own: the writer must be another one */
+	assert_int_equal(pipe(busy), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct store_copy *copy = NULL;
+		struct err err;
+		bool ok = store_begin(&p->host, NULL, b, false, &copy, &err) == 0;
+
+		(void)!write(busy[1], "x", ok);
+		close(busy[1]);
+		(void)pause();
+		_exit(0);
+	}
+	close(busy[1]);
+	assert_int_equal(read(busy[0], &c, 1), 1);
+	close(busy[0]);
+	dir = openat(p->fd, "root" STORE_DIR "/" RELEASE, O_RDONLY | O_DIRECTORY);
+	store_sweep(dir);
+	assert_int_equal(count_entries(p, "root" STORE_DIR "/" RELEASE), 4); /* the copy is one of them */
+	assert_false(is_there(p, "root" STORE_DIR "/" RELEASE "/.old.tar.zst.part"));
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &done, 0), pid);
+	store_sweep(dir);
+	assert_int_equal(count_entries(p, "root" STORE_DIR "/" RELEASE), 3);
+}
+
+/* --- quarantine --- */
+
+#define FOLDER "root" STORE_DIR "/" RELEASE "/"
+#define ASIDE "root" STORE_DIR "/" STORE_QUARANTINE "/"
+
+static int put_aside(const struct place *p, const char *file)
+{
+	struct err err;
+
+	return store_quarantine(&p->host, NULL, RELEASE, file, &err);
+}
+
+static void test_what_is_put_aside_keeps_its_name_and_bytes(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_ char *text = NULL;
+
+	put_text(p, FOLDER "x.tar.zst", "damaged");
+	assert_int_equal(put_aside(p, "x.tar.zst"), 0);
+	assert_false(is_there(p, FOLDER "x.tar.zst"));
+	text = get_text(p, ASIDE "x.tar.zst");
+	assert_string_equal(text, "damaged");
+	assert_int_equal(put_aside(p, "x.tar.zst"), -ENOENT);
+}
+
+static void test_no_more_is_kept_aside_than_the_limit(void **state)
+{
+	struct place *p = *state;
+	const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
+
+	for (unsigned int i = 0; i <= CACHE_QUARANTINE_FILES; i++) {
+		_cleanup_free_ char *file = str_printf("%u.tar.zst", i), *path = str_printf(FOLDER "%s", file);
+
+		put_text(p, path, "x");
+		assert_int_equal(put_aside(p, file), 0);
+		assert_int_equal(count_entries(p, ASIDE), MIN(i + 1, CACHE_QUARANTINE_FILES));
+		(void)nanosleep(&moment, NULL);
+	}
+	assert_false(is_there(p, ASIDE "0.tar.zst")); /* the oldest went */
+}
+
+static void test_no_more_bytes_are_kept_aside_than_the_limit(void **state)
+{
+	static const struct {
+		off_t size;
+		bool kept;
+	} cases[] = { { CACHE_QUARANTINE_BYTES, true }, { CACHE_QUARANTINE_BYTES + 1, false } };
+	struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *path = NULL;
+
+		put_text(p, FOLDER "big.tar.zst", "");
+		path = place_path(p, FOLDER "big.tar.zst");
+		assert_int_equal(truncate(path, cases[i].size), 0);
+		assert_int_equal(put_aside(p, "big.tar.zst"), 0);
+		assert_int_equal(is_there(p, ASIDE "big.tar.zst"), cases[i].kept);
+		assert_false(is_there(p, FOLDER "big.tar.zst"));
+	}
+}
+
+static void test_a_name_is_held_against_the_manifest(void **state)
+{
+	struct place *p = *state;
+	_cleanup_sample_ struct sample s;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_free_ char *file = NULL;
+	struct err err;
+
+	make(&s);
+	b = opened(&s);
+	file = store_file(bundle_manifest(b));
+	for (int i = 0; i < 5; i++) {
+		_cleanup_blob_ struct blob bytes = { 0 };
+		_cleanup_close_ int fd = -EBADF;
+
+		blob_add(&bytes, s.bundle.v, s.bundle.n);
+		if (i == 1)
+			bytes.v[BUNDLE_FRAME_HEADER_BYTES + 3] ^= 1;
+		if (i == 2)
+			bytes.n = BUNDLE_FRAME_HEADER_BYTES + 3;
+		if (i == 3)
+			bytes.v[0] ^= 1;
+		if (i == 4)
+			bytes.v[7] = 0x7f; /* a manifest of 2 GiB */
+		put_blob(p, "file", bytes.v, bytes.n);
+		fd = openat(p->fd, "file", O_RDONLY);
+		assert_int_equal(store_check_name(fd, file, &err), i == 0 ? 0 : -E_CORRUPT);
+		if (i == 0)
+			assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
+	}
+}
+
 /* --- a file system of a few MiB --- */
 
 #define SMALL_MIB 8u
@@ -384,6 +565,12 @@ int main(void)
 		at_place(test_a_planted_link_in_place_of_the_part_is_not_written_through),
 		at_place(test_a_cache_below_a_mount_to_come_is_unreachable),
 		at_place(test_a_write_that_fails_comes_out_at_the_end_and_leaves_nothing),
+		cmocka_unit_test(test_names_are_taken_apart_from_their_end),
+		at_place(test_a_sweep_removes_leftovers_but_not_what_is_being_written),
+		at_place(test_what_is_put_aside_keeps_its_name_and_bytes),
+		at_place(test_no_more_is_kept_aside_than_the_limit),
+		at_place(test_no_more_bytes_are_kept_aside_than_the_limit),
+		at_place(test_a_name_is_held_against_the_manifest),
 		at_place(test_a_small_disk_is_used_but_for_its_reserve),
 		at_place(test_a_disk_that_is_nearly_full_is_no_space),
 		at_place(test_a_disk_that_fills_up_meanwhile_is_no_space_and_leaves_nothing),

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "cache.h"
+#include "limit.h"
+#include "sample.h"
+
+#define CACHE "root" STORE_DIR "/"
+
+/* A bundle of that serial and flavour into the cache, changed at that second; its digest. */
+static void put_cached(const struct place *p, const char *release, uint64_t serial, const char *flavor, time_t changed,
+		       char ret_digest[2 * SHA256_BYTES + 1])
+{
+	const struct timespec times[] = { { .tv_sec = changed }, { .tv_sec = changed } };
+	_cleanup_sample_ struct sample s;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_free_ char *file = NULL, *path = NULL, *module = NULL;
+	struct err err;
+
+	sample_begin(&s);
+	s.m->serial = serial;
+	set_text(&s.m->flavor, flavor);
+	set_text(&s.m->kernel.release, release);
+	module = str_printf("usr/lib/modules/%s/modulus/" SAMPLE_NAME "/gpu.ko", release);
+	sample_file(&s, module, "x", 1);
+	sample_seal(&s);
+	assert_int_equal(open_sample(&s.bundle, &b, &err), 0);
+	file = store_file(bundle_manifest(b));
+	path = str_printf(CACHE "%s/%s", release, file);
+	put_blob(p, path, s.bundle.v, s.bundle.n);
+	assert_int_equal(utimensat(p->fd, path, times, 0), 0);
+	if (ret_digest)
+		memcpy(ret_digest, bundle_manifest(b)->digest, 2 * SHA256_BYTES + 1);
+}
+
+static struct cache_list read_it(const struct place *p)
+{
+	struct cache_list l = { 0 };
+	struct err err;
+
+	assert_int_equal(cache_read(&p->host, NULL, &l, &err), 0);
+	return l;
+}
+
+static void test_the_list_is_by_kernel_and_name(void **state)
+{
+	struct place *p = *state;
+	_cleanup_cache_list_ struct cache_list none = read_it(p), l = { 0 };
+
+	assert_int_equal(none.n, 0);
+	assert_string_equal(none.shown, STORE_DIR);
+	put_cached(p, RELEASE, 1, "", 7, NULL);
+	put_cached(p, "5.0", 1, "", 8, NULL);
+	put_text(p, CACHE STORE_QUARANTINE "/gpu-modules-0.tar.zst", "no name of ours");
+	l = read_it(p);
+	assert_int_equal(l.n, 2);
+	assert_int_equal(l.quarantined, 0);
+	assert_string_equal(l.v[0].folder, "5.0");
+	assert_string_equal(l.v[1].folder, RELEASE);
+	assert_string_equal(l.v[1].name.name, SAMPLE_NAME);
+	assert_int_equal(l.v[1].changed, 7);
+}
+
+static void test_a_bundle_is_opened_only_as_what_its_place_says(void **state)
+{
+	struct place *p = *state;
+	_cleanup_cache_list_ struct cache_list l = { 0 };
+	struct err err;
+	struct bundle *b;
+
+	put_cached(p, RELEASE, 1, "", 0, NULL);
+	l = read_it(p);
+	assert_int_equal(cache_open_bundle(&p->host, NULL, &l.v[0], sample_ring(0), &b, &err), 0);
+	assert_int_equal(bundle_manifest(b)->serial, 1);
+	bundle_close(b);
+	assert_int_equal(cache_open_bundle(&p->host, NULL, &l.v[0], sample_ring(1), &b, &err), -E_UNTRUSTED);
+	l.v[0].size_bytes++; /* as if it had grown since */
+	assert_int_equal(cache_open_bundle(&p->host, NULL, &l.v[0], sample_ring(0), &b, &err), -E_CORRUPT);
+	l.v[0].size_bytes--;
+	assert_int_equal(renameat(p->fd, CACHE RELEASE, p->fd, CACHE "5.0"), 0);
+	assert_int_equal(cache_open_bundle(&p->host, NULL, &l.v[0], sample_ring(0), &b, &err), -ENOENT);
+	set_text(&l.v[0].folder, "5.0");
+	assert_int_equal(cache_open_bundle(&p->host, NULL, &l.v[0], sample_ring(0), &b, &err), -E_CORRUPT);
+	assert_contains(err.text, RELEASE);
+}
+
+static void test_the_kernels_are_the_running_the_installed_and_the_latest_others(void **state)
+{
+	struct place *p = *state;
+	_cleanup_cache_list_ struct cache_list l = { 0 };
+	_cleanup_strv_ struct strv few = { 0 }, all = { 0 };
+	struct err err;
+
+	put_cached(p, "5.1", 1, "", 1, NULL);
+	put_cached(p, "5.2", 1, "", 9, NULL);
+	put_cached(p, "5.3", 1, "", 5, NULL);
+	put_cached(p, "5.9", 1, "", 99, NULL); /* installed anyway */
+	put_dir(p, "root/usr/lib/modules/5.9");
+	put_dir(p, "root/usr/lib/modules/" RELEASE);
+	put_dir(p, "root/usr/lib/modules/.hidden");
+	put_dir(p, "root/usr/lib/modules/with blank");
+	put_text(p, "root/usr/lib/modules/5.8", "a file");
+	put_dir(p, CACHE STORE_ANY);
+	l = read_it(p);
+	assert_int_equal(cache_kernels(&p->host, RELEASE, &l, false, &few, &err), 0);
+	assert_int_equal(few.n, 2 + CACHE_OTHER_KERNELS);
+	assert_string_equal(few.v[0], RELEASE);
+	assert_string_equal(few.v[1], "5.9");
+	assert_string_equal(few.v[2], "5.2");
+	assert_string_equal(few.v[3], "5.3");
+	assert_int_equal(cache_kernels(&p->host, RELEASE, &l, true, &all, &err), 0);
+	assert_int_equal(all.n, 5);
+}
+
+static void test_no_more_kernels_than_the_limit_are_looked_after(void **state)
+{
+	struct place *p = *state;
+	const struct cache_list none = { 0 };
+	struct err err;
+
+	for (unsigned int i = 1; i <= LIMIT_KERNELS; i++) {
+		_cleanup_free_ char *path = str_printf("root/usr/lib/modules/5.%u", i);
+		_cleanup_strv_ struct strv kernels = { 0 };
+
+		put_dir(p, path);
+		assert_int_equal(cache_kernels(&p->host, RELEASE, &none, false, &kernels, &err), 0);
+		assert_int_equal(kernels.n, MIN(i + 1, LIMIT_KERNELS));
+	}
+}
+
+static bool is_this(void *ctx, const struct cache_file *f)
+{
+	return streq(f->name.digest, ctx);
+}
+
+static void test_the_highest_serials_stay_and_what_is_in_use(void **state)
+{
+	struct place *p = *state;
+	_cleanup_cache_list_ struct cache_list l = { 0 };
+	_cleanup_strv_ struct strv kernels = { 0 };
+	char used[2 * SHA256_BYTES + 1] = "";
+	bool surplus[8];
+	unsigned int gone = 0;
+	struct err err;
+
+	/* the clock said nonsense: serials count, times do not */
+	put_cached(p, RELEASE, 1, "", 900, used);
+	put_cached(p, RELEASE, 2, "", 800, NULL);
+	put_cached(p, RELEASE, 3, "", 700, NULL);
+	put_cached(p, RELEASE, 4, "", 0, NULL);
+	put_cached(p, RELEASE, 1, "open", 0, NULL);
+	put_cached(p, "5.0", 9, "", 999, NULL);
+	l = read_it(p);
+	assert_int_equal(strv_add(&kernels, RELEASE), 0);
+	assert_int_equal(cache_surplus(&p->host, NULL, &l, &kernels, sample_ring(0), is_this, used, surplus, &err), 0);
+	for (size_t i = 0; i < l.n; i++) {
+		_cleanup_bundle_ struct bundle *b = NULL;
+		const struct manifest *m;
+
+		assert_int_equal(cache_open_bundle(&p->host, NULL, &l.v[i], sample_ring(0), &b, &err), 0);
+		m = bundle_manifest(b);
+		gone += surplus[i];
+		assert_int_equal(surplus[i], m->serial == 2 || m->serial == 9);
+	}
+	assert_int_equal(gone, 2);
+	/* without the keys nothing is known about those that a kernel needs */
+	assert_int_equal(cache_surplus(&p->host, NULL, &l, &kernels, sample_ring(1), is_this, used, surplus, &err), 0);
+	for (size_t i = 0; i < l.n; i++)
+		assert_int_equal(surplus[i], streq(l.v[i].folder, "5.0"));
+	assert_int_equal(cache_remove(&p->host, NULL, &l, surplus, &err), 0);
+	assert_false(is_there(p, CACHE "5.0"));
+	assert_int_equal(count_entries(p, CACHE RELEASE), 5);
+}
+
+static void test_the_same_serial_twice_is_an_equivocation(void **state)
+{
+	struct place *p = *state;
+	_cleanup_sample_ struct sample s;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	struct err err;
+
+	sample_begin(&s);
+	sample_file(&s, "gpu.ko", "another", 7);
+	sample_seal(&s);
+	assert_int_equal(open_sample(&s.bundle, &b, &err), 0);
+	assert_int_equal(cache_check_serial(&p->host, NULL, bundle_manifest(b), sample_ring(0), &err), 0);
+	put_cached(p, RELEASE, 6, "", 0, NULL);
+	put_cached(p, RELEASE, 7, "open", 0, NULL);
+	put_cached(p, "5.0", 7, "", 0, NULL);
+	assert_int_equal(cache_check_serial(&p->host, NULL, bundle_manifest(b), sample_ring(0), &err), 0);
+	put_cached(p, RELEASE, 7, "", 0, NULL);
+	assert_int_equal(cache_check_serial(&p->host, NULL, bundle_manifest(b), sample_ring(0), &err), -E_EQUIVOCATION);
+	/* a file that is not believed says nothing */
+	assert_int_equal(cache_check_serial(&p->host, NULL, bundle_manifest(b), sample_ring(1), &err), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		at_place(test_the_list_is_by_kernel_and_name),
+		at_place(test_a_bundle_is_opened_only_as_what_its_place_says),
+		at_place(test_the_kernels_are_the_running_the_installed_and_the_latest_others),
+		at_place(test_no_more_kernels_than_the_limit_are_looked_after),
+		at_place(test_the_highest_serials_stay_and_what_is_in_use),
+		at_place(test_the_same_serial_twice_is_an_equivocation),
+	};
+
+	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
+}
