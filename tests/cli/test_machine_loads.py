@@ -3,10 +3,12 @@
 
 No module is inserted here (see fakehost.py); the boots in tests/boot do that.
 """
+import contextlib
 import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -312,3 +314,21 @@ def test_a_large_bundle_is_streamed_in_little_memory(live, spawner):
     done = spawner.run(MODULUS, "boot", *live.roots, env=environment())
     assert done.code == DONE, done
     assert done.peak_kib <= (16 + 4) << 10, done
+
+
+def test_systemd_is_told_what_is_done_and_how_long_it_may_take(live, tmp_path):
+    live.usr(recipe().build())
+    live.driver(Policy="Budget=70s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        live.boot(env=environment(NOTIFY_SOCKET=str(tmp_path / "notify")))
+        listener.settimeout(0.2)
+        told = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                told.append(listener.recv(4096).decode())
+    (extended,) = [one for one in told if one.startswith("EXTEND_TIMEOUT_USEC=")]
+    # the driver's own deadline and half a minute, for the unit's clock runs behind ours
+    assert 99_000_000 < int(extended.split("=")[1]) <= 100_000_000
+    assert told.index(extended) < told.index(f"STATUS=gpu: reading usr:/usr/lib/modulus/bundles/{RELEASE}/gpu.tar.zst")
+    assert "STATUS=gpu: loading" in told

@@ -541,6 +541,42 @@ static void test_a_bundle_for_which_there_is_no_memory_is_not_read(void **state)
 	json_decref(status);
 }
 
+static void test_when_the_whole_run_is_out_of_time_a_driver_is_not_begun(void **state)
+{
+	struct place *p = *state;
+	_cleanup_report_ struct report report = { 0 };
+	_cleanup_devices_ struct device_list devices = { 0 };
+	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
+	_cleanup_config_ struct config config = { 0 };
+	struct boot b = { .host = &p->host, .config = &config, .cmdline = &cmdline, .devices = &devices,
+			  .kernel = &report.kernel, .until_us = now_us() };
+	struct driver_report *rep;
+	struct err err;
+
+	make_machine(p);
+	put_gpu(p);
+	put_bundle(p, USR "x.tar.zst", 7);
+	assert_int_equal(config_read(&p->host, &cmdline, &config, &err), 0);
+	assert_int_equal(boot_plan(&p->host, &config, &devices, false), 0);
+	rep = report_add_driver(&report, &config.drivers[0]);
+	assert_int_equal(boot_driver(&b, &config.drivers[0], rep), 0);
+	assert_int_equal(rep->result.code, -E_OVER_BUDGET);
+	assert_contains(rep->result.text, "the drivers before it took all the time");
+	assert_string_equal(fake_kernel_log(), "");
+}
+
+static void test_a_run_has_300_seconds_or_the_longest_budget(void **state)
+{
+	struct driver drivers[] = { { .budget_us = 60000000 }, { .budget_us = 1 } };
+	struct config c = { .drivers = drivers, .n_drivers = 2 };
+	uint64_t began = now_us();
+
+	(void)state;
+	assert_in_range(boot_until(&c) - began, LIMIT_RUN_US, LIMIT_RUN_US + 60000000);
+	drivers[1].budget_us = LIMIT_RUN_US + 1000000000;
+	assert_in_range(boot_until(&c) - began, LIMIT_RUN_US + 1000000000, LIMIT_RUN_US + 1060000000);
+}
+
 /* --- attempts --- */
 
 /* The machine starts again: another boot id, nothing in /run, no module of ours live. */
@@ -837,6 +873,8 @@ int main(void)
 		at_place(test_what_was_blessed_is_not_undercut_by_an_older_bundle),
 		at_place(test_only_what_was_loaded_is_blessed),
 		at_place(test_there_is_nothing_to_bless_where_nothing_ran),
+		at_place(test_when_the_whole_run_is_out_of_time_a_driver_is_not_begun),
+		cmocka_unit_test(test_a_run_has_300_seconds_or_the_longest_budget),
 		at_place(test_a_bundle_for_which_there_is_no_memory_is_not_read),
 		at_place(test_a_rival_is_evicted_and_kept_away_when_the_driver_is_live),
 		at_place(test_a_rival_gets_its_device_back_when_the_driver_fails),
