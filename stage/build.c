@@ -10,7 +10,6 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #include "kernelimage.h"
@@ -258,13 +257,19 @@ static int write_frame(int fd, uint32_t magic, const void *bytes, size_t len)
 
 static int copy_rest(int out, int in)
 {
-	for (;;) {
-		ssize_t n = sendfile(out, in, NULL, (size_t)1 << 24);
+	char buf[64 << 10]; /* sendfile(2) does not read pipes */
 
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
+	for (;;) {
+		ssize_t n = read(in, buf, sizeof(buf));
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		r = write_full(out, buf, (size_t)n);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -339,6 +344,27 @@ static int temp_near(const char *path, struct err *err)
 			(void)unlink(name);
 	}
 	return fd < 0 ? err_sys(err, -errno, "%s", dir ? dir : path) : fd;
+}
+
+/* Complete and checked -> standard output: nothing of a bundle that is not good appears there. */
+static int put_out(const char *manifest, size_t manifest_len, const char *signatures, int payload,
+		   const struct secret_key *key, struct err *err)
+{
+	const char *tmp = getenv("TMPDIR");
+	_cleanup_free_ char *near = str_printf("%s/", tmp && *tmp ? tmp : "/tmp");
+	_cleanup_close_ int fd = near ? temp_near(near, err) : err_sys(err, -ENOMEM, "standard output");
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = write_bundle(fd, manifest, manifest_len, signatures, payload);
+	if (r < 0)
+		return err_sys(err, r, "%s", near);
+	r = check_own_work(fd, key, err);
+	if (r < 0)
+		return r;
+	r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : copy_rest(STDOUT_FILENO, fd);
+	return r < 0 ? err_sys(err, r, "standard output") : 0;
 }
 
 static int write_payload(struct building *b, int fd)
@@ -430,7 +456,8 @@ int build_sign(const char *path, const struct secret_key *key, bool add, struct 
 	_cleanup_bundle_ struct bundle *b = NULL;
 	_cleanup_free_ char *signature = NULL, *comment = NULL, *all = NULL;
 	_cleanup_strv_ struct strv kept = { 0 };
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool piped = streq(path, "-");
+	_cleanup_close_ int fd = piped ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	const uint8_t *header;
 	struct reader *reader;
 	size_t header_len, signatures_len, manifest_len;
@@ -472,6 +499,8 @@ int build_sign(const char *path, const struct secret_key *key, bool add, struct 
 		return err_sys(err, -ENOMEM, "%s", path);
 	if (kept.n + 1 > LIMIT_SIGNATURES || strlen(all) > LIMIT_SIGNATURES_BYTES)
 		return err_set(err, -EINVAL, "%s: more than %u signatures", path, LIMIT_SIGNATURES);
-	r = publish(path, (const char *)header + BUNDLE_FRAME_HEADER_BYTES, manifest_len, all, fd, key, err);
+	header += BUNDLE_FRAME_HEADER_BYTES;
+	r = piped ? put_out((const char *)header, manifest_len, all, fd, key, err) :
+		    publish(path, (const char *)header, manifest_len, all, fd, key, err);
 	return r == -E_CORRUPT ? err_prefix(err, "%s", path) : r;
 }

@@ -41,7 +41,8 @@ int build_bundle(const struct build_request *req, struct strv *warnings, struct 
 
 /*
  * Signs an existing bundle again: its signatures are replaced, or (add) one is added; one by the
- * same key is replaced in both cases. The payload is copied as it is. -E_CORRUPT, -errno.
+ * same key is replaced in both cases. The payload is copied as it is. "-": from standard input to
+ * standard output, once all of it was verified. -E_CORRUPT, -errno.
  */
 int build_sign(const char *path, const struct secret_key *key, bool add, struct err *err) _must_check_;
 

@@ -50,7 +50,8 @@ static const char build_usage[] =
 
 static const char sign_usage[] =
 	"usage: modulus sign --key FILE [--add] BUNDLE\n\n"
-	"Signs a bundle again. Its digest and payload stay as they are.\n\n"
+	"Signs a bundle again. Its digest and payload stay as they are. \"-\" is one from standard\n"
+	"input, which goes to standard output; the password of a key is then asked on the terminal.\n\n"
 	"  --key FILE  secret key, minisign's format; the password of an encrypted one is asked on the\n"
 	"              terminal, or read from standard input\n"
 	"  --add       keep the signatures by other keys (for changing keys)\n"
@@ -127,29 +128,44 @@ static int failed(const struct err *err)
 }
 
 /* secret_key_password_fn: from the terminal without echo, or a line of standard input. */
-static int ask_password(const char *path, char *buf, size_t size)
+static int ask(FILE *in, const char *path, char *buf, size_t size)
 {
-	bool terminal = isatty(STDIN_FILENO);
 	struct termios before, quiet;
-	bool got;
+	bool terminal = isatty(fileno(in)), got;
 
 	if (terminal) {
 		fprintf(stderr, "Password for %s: ", path);
-		if (tcgetattr(STDIN_FILENO, &before) < 0)
+		if (tcgetattr(fileno(in), &before) < 0)
 			return -errno;
 		quiet = before;
 		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+		(void)tcsetattr(fileno(in), TCSAFLUSH, &quiet);
 	}
-	got = fgets(buf, (int)size, stdin) != NULL;
+	got = fgets(buf, (int)size, in) != NULL;
 	if (terminal) {
-		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+		(void)tcsetattr(fileno(in), TCSAFLUSH, &before);
 		fputc('\n', stderr);
 	}
 	if (!got)
 		return -ENODATA;
 	buf[strcspn(buf, "\n")] = '\0';
 	return 0;
+}
+
+static int ask_password(const char *path, char *buf, size_t size)
+{
+	return ask(stdin, path, buf, size);
+}
+
+/* Where standard input is something else. */
+static int ask_terminal(const char *path, char *buf, size_t size)
+{
+	FILE *terminal = fopen("/dev/tty", "re");
+	int r = terminal ? ask(terminal, path, buf, size) : -errno;
+
+	if (terminal)
+		(void)fclose(terminal);
+	return r;
 }
 
 /* The time that goes into the bundle: reproducible-builds.org, SOURCE_DATE_EPOCH. */
@@ -418,7 +434,7 @@ int cmd_sign(int argc, char **argv)
 		return cmd_usage(argv[0], "--key is missing");
 	if (argc - optind != 1)
 		return cmd_usage(argv[0], "takes one bundle");
-	r = secret_key_load(key_path, ask_password, &key, &err);
+	r = secret_key_load(key_path, streq(argv[optind], "-") ? ask_terminal : ask_password, &key, &err);
 	if (r == 0)
 		r = build_sign(argv[optind], &key, add, &err);
 	return r < 0 ? failed(&err) : EXIT_DONE;

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing again: keys change, bundles stay what they are."""
+import re
 import stat
+import subprocess
 
 import pytest
 
 import minisign
 from bundlemaker import OTHER_KEY, TEST_KEY, UNKNOWN_KEY, manifest_of, modules, signatures_of, signed_by
 from minisign import SecretKey
-from program import DONE, SYSTEM, UNTRUSTED, modulus
+from program import DONE, MODULUS, SYSTEM, UNTRUSTED, environment, modulus
 
 
 @pytest.fixture
@@ -79,6 +81,33 @@ def test_signing_twice_gives_the_same_bytes(good, secret):
     once = good.read_bytes()
     modulus("sign", "--key", secret(TEST_KEY), good)
     assert good.read_bytes() == once
+
+
+@pytest.mark.parametrize("options", [[], ["--add"]])
+def test_a_bundle_from_a_pipe_goes_to_standard_output_as_a_file_would_change(good, secret, options):
+    words = ["sign", "--key", secret(OTHER_KEY), *options]
+    done = subprocess.run([MODULUS, *words, "-"], input=good.read_bytes(), capture_output=True, env=environment())
+    assert (done.returncode, done.stderr) == (DONE, b"")
+    assert modulus(*words, good).returncode == DONE
+    assert done.stdout == good.read_bytes()
+
+
+def test_nothing_of_a_broken_bundle_comes_out_of_a_pipe(good, secret, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    for data in (good.read_bytes()[:-1], good.read_bytes() + b"x", good.read_bytes()[:100], b""):
+        done = subprocess.run([MODULUS, "sign", "--key", secret(OTHER_KEY), "-"], input=data, capture_output=True,
+                              env=environment(TMPDIR=str(tmp_path / "tmp")))
+        assert (done.returncode, done.stdout) == (UNTRUSTED, b"") and re.fullmatch(b"modulus: (corrupt: )?-: .*\n", done.stderr), done
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_password_is_not_taken_from_a_bundle(good, tmp_path):
+    """Standard input is the bundle, and there is no terminal."""
+    subprocess.run(["minisign", "-G", "-f", "-p", tmp_path / "p.pub", "-s", tmp_path / "p.key"], input=b"secret\nsecret\n", check=True,
+                   capture_output=True)
+    done = subprocess.run([MODULUS, "sign", "--key", tmp_path / "p.key", "-"], input=b"secret\n" + good.read_bytes(), capture_output=True,
+                          env=environment(), start_new_session=True)
+    assert (done.returncode, done.stdout) == (SYSTEM, b"") and b"p.key" in done.stderr and done.stderr.count(b"\n") == 1, done
 
 
 def test_without_add_the_others_are_gone(tmp_path, good, secret):
