@@ -42,6 +42,12 @@ literal("XML", b"<manifest/>")
 literal("lists-100000-deep", b"[" * 100000, "manifest: ")
 literal("objects-100000-deep", b'{"a":' * 100000, "manifest: ")
 
+# as many as may be, which is not JSON, and one more, which is not even looked at; of those in strings there may be any number
+literal("65536-commas", b"," * 65536)
+literal("65537-commas", b"," * 65537, "manifest: more than 65536 values")
+literal("65537-values", b"{" + b"[" * 32768 + b"," * 32768, "manifest: more than 65536 values")
+refuse("manifest-65537-commas-in-a-string", "manifest: colour: unknown field", written(lambda m: compact({**m, "colour": "[,{" * 30000})))
+
 refuse("manifest-cut-in-the-middle", NOT_JSON, written(lambda m: compact(m)[:-40]))
 refuse("manifest-text-behind-it", NOT_JSON, written(lambda m: compact(m) + b"x"))
 refuse("manifest-NUL-behind-it", NOT_JSON, written(lambda m: compact(m) + b"\0"))

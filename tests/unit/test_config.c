@@ -303,6 +303,7 @@ static void test_lists_have_their_limits(void **state)
 		{ "[Driver]\nMatch", "pci:v*", LIMIT_MATCH_GLOBS },
 		{ "[Driver]\nLoad", "drm", LIMIT_LOAD_NAMES },
 		{ "[Driver]\nOptions", "drm x=1", LIMIT_OPTIONS },
+		{ "[Driver]\nEvict", "nouveau", LIMIT_LOAD_NAMES },
 		{ "[Source]\nFrom", "usr:", LIMIT_SOURCES },
 		{ "[Build]\nCommand", "/bin/x", LIMIT_BUILD_WORDS },
 	};

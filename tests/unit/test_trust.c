@@ -646,6 +646,28 @@ static void test_64_keys_are_read_and_the_next_is_a_warning(void **state)
 	assert_string_equal(ring.warnings.v[0], "/etc/modulus/keys/064.pub: more than 64 keys");
 }
 
+static void test_a_key_file_of_4_kib_is_read_and_a_longer_one_is_not(void **state)
+{
+	struct place *p = *state;
+
+	for (size_t more = 0; more < 2; more++) {
+		_cleanup_free_ char *text = sample_public_text(0);
+		const char *key = strchr(text, '\n'); /* behind the comment, which may be long */
+		_cleanup_keyring_ struct keyring ring = { 0 };
+		_cleanup_blob_ struct blob b = { 0 };
+		struct err err;
+
+		blob_add_text(&b, "untrusted comment: ");
+		blob_fill(&b, 'x', LIMIT_KEY_FILE_BYTES + more - b.n - strlen(key));
+		blob_add_text(&b, key);
+		assert_int_equal(b.n, LIMIT_KEY_FILE_BYTES + more);
+		put_blob(p, "root/etc/modulus/keys/a.pub", b.v, b.n);
+		assert_int_equal(keyring_load(&p->host, false, &ring, &err), 0);
+		assert_int_equal(ring.n, more ? 0 : 1);
+		assert_int_equal(ring.warnings.n, more ? 1 : 0);
+	}
+}
+
 static void test_one_directory_of_keys_for_verify(void **state)
 {
 	_cleanup_keyring_ struct keyring ring = { 0 };
@@ -698,6 +720,7 @@ int main(void)
 		at_place(test_nothing_hides_behind_a_nul_byte_in_the_list_of_revoked_keys),
 		at_place(test_the_vendors_ring_has_no_keys_from_etc_but_what_is_revoked_there),
 		at_place(test_64_keys_are_read_and_the_next_is_a_warning),
+		at_place(test_a_key_file_of_4_kib_is_read_and_a_longer_one_is_not),
 		at_place(test_one_directory_of_keys_for_verify),
 	};
 
