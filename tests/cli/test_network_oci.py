@@ -302,6 +302,14 @@ def test_an_index_without_our_machine(tmp_path):
         failed(NetMachine(tmp_path, f"oci://{place}:1"), NO_BUNDLE, "no bundle of gpu", seconds=2)
 
 
+def test_an_index_in_an_index_is_not_followed(tmp_path):
+    image = Image.for_platforms({ARCH: GOOD})
+    image.top = image.add(INDEX, json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [image.top]}).encode())
+    with BadServer() as server:
+        place = image.serve(server, "gpu", "1")
+        failed(NetMachine(tmp_path, f"oci://{place}:1"), NO_BUNDLE, "no bundle of gpu", seconds=2)
+
+
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b'"x"', b'{"layers":7}', b'{"layers":[7,{"mediaType":7}]}',
                                       b'{"manifests":[{"digest":"sha256:../../x"}]}', b"[" * 100_000, b'{"manifests":[]}',
                                       b'{"layers":[{"mediaType":"' + BUNDLE.encode() + b'","digest":"sha512:00"}]}'])
