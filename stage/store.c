@@ -65,7 +65,8 @@ bool store_parse_name(const char *file, struct store_name *ret)
 		size_t name = n - tail - strlen(word) - 1;
 
 		if (n - tail < strlen(word) + 2 || name > LIMIT_NAME_BYTES || file[name] != '-' ||
-		    strncmp(file + name + 1, word, strlen(word)) != 0)
+		    strncmp(file + name + 1, word, strlen(word)) != 0 ||
+		    strspn(file, "abcdefghijklmnopqrstuvwxyz0123456789-_") < name) /* docs/bundle.md, 3: "name" */
 			continue;
 		memcpy(ret->name, file, name);
 		ret->name[name] = '\0';

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * fuzz_state.c - what this program wrote earlier and reads back, damaged in any way: status.json
- * by status and bless, the mark of the highest serial, the record of attempts. A mark may refuse a bundle
- * as stale or equivocal, a record of attempts may block it; whatever else is wrong counts as none.
+ * by status and bless, the mark of the highest serial, the record of attempts, the name of a file in
+ * the cache. A mark may refuse a bundle as stale or equivocal, a record of attempts may block it;
+ * whatever else is wrong counts as none.
  */
 #include <fcntl.h>
 
@@ -11,6 +12,7 @@
 #include "limit.h"
 #include "serial.h"
 #include "status.h"
+#include "store.h"
 #include "trial.h"
 
 static struct fuzz_dir dir;
@@ -30,6 +32,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	stderr = fopen("/dev/null", "we");
 	must(stdout && stderr);
 	return 0;
+}
+
+/* A file's name says the same read and written. */
+static void check_name(const uint8_t *data, size_t size)
+{
+	_cleanup_free_ char *text = fuzz_text(data, size), *again = NULL;
+	struct store_name n;
+
+	if (!store_parse_name(text, &n))
+		return;
+	again = str_printf("%s-%s-%s.tar.zst", n.name, manifest_kind_word(n.kind), n.digest);
+	must(again && streq(again, text) && fuzz_is_printable(text) && !strpbrk(text, "/ "));
 }
 
 static void check_attempts(const uint8_t *data, size_t size)
@@ -72,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(r == EXIT_DONE || r == EXIT_SYSTEM);
 	must(r != EXIT_DONE || status_run(&host, false) >= EXIT_DONE);
 	check_attempts(data, size);
+	check_name(data, size);
 	fuzz_dir_clean(&dir, &files, &links);
 	return 0;
 }

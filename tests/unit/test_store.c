@@ -23,6 +23,46 @@ static char *path_of(const struct bundle *b, const char *release)
 			  manifest_kind_word(bundle_manifest(b)->kind), bundle_manifest(b)->digest);
 }
 
+#define HEX64 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define N16 "nnnnnnnnnnnnnnnn"
+
+static const struct {
+	const char *file, *name; /* NULL: not a name that the cache gives */
+	enum bundle_kind kind;
+} names[] = {
+	{ "gpu-modules-" HEX64 ".tar.zst", "gpu", KIND_MODULES },
+	{ "g_p-u0-firmware-" HEX64 ".tar.zst", "g_p-u0", KIND_FIRMWARE },
+	{ "modules-runtime-" HEX64 ".tar.zst", "modules", KIND_RUNTIME },
+	{ N16 N16 N16 N16 "-modules-" HEX64 ".tar.zst", N16 N16 N16 N16, KIND_MODULES },
+	{ N16 N16 N16 N16 "n-modules-" HEX64 ".tar.zst", NULL, 0 },
+	{ "-modules-" HEX64 ".tar.zst", NULL, 0 },
+	{ "modules-" HEX64 ".tar.zst", NULL, 0 },
+	{ "gpu-kernel-" HEX64 ".tar.zst", NULL, 0 },
+	{ "gpu-modules-" HEX64 ".tar", NULL, 0 },
+	{ "gpu-modules-X" HEX64 ".tar.zst", NULL, 0 },
+	{ "gpu-modules-" HEX64 "0.tar.zst", NULL, 0 },
+	/* such a name would be shown to a person */
+	{ "a\x1b[2J-modules-" HEX64 ".tar.zst", NULL, 0 },
+	{ "\xfc-modules-" HEX64 ".tar.zst", NULL, 0 },
+	{ "a b-modules-" HEX64 ".tar.zst", NULL, 0 },
+};
+
+static void test_names_that_the_cache_gives(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct store_name n;
+		bool good = store_parse_name(names[i].file, &n);
+
+		assert_case(names[i].file, good == (names[i].name != NULL));
+		if (!good)
+			continue;
+		assert_string_equal(n.name, names[i].name);
+		assert_string_equal(n.digest, HEX64);
+		assert_int_equal(n.kind, names[i].kind);
+	}
+}
+
 /* Reads all chunks past the copy. */
 static void copy_chunks(struct bundle *b, struct store_copy *c)
 {
@@ -554,6 +594,7 @@ static void test_a_disk_that_fills_up_meanwhile_is_no_space_and_leaves_nothing(v
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_that_the_cache_gives),
 		at_place(test_a_published_copy_is_the_bundle_byte_for_byte),
 		at_place(test_what_is_bound_to_no_kernel_goes_to_any),
 		at_place(test_what_is_there_already_is_not_written_again),
