@@ -11,7 +11,7 @@ import random
 import pytest
 
 import bundle
-from bundlemaker import RELEASE, TEST_KEY, File, Recipe, cut_at, module_file, spoil
+from bundlemaker import BLOCK, RELEASE, TEST_KEY, File, Recipe, cut_at, firmware, module_file, plain_tar, spoil
 from program import MODULUS, environment, modulus
 
 COUNT = int(os.environ.get("MODULUS_MUTATIONS", "1000"))
@@ -84,3 +84,34 @@ def test_the_free_text_is_free_and_changes_nothing(good, keys):
         assert bundle.verify(io.BytesIO(changed), PUBLIC).digest == digest
     done = modulus("verify", "--keys", keys, "-", stdin=changed)
     assert done.returncode == 0 and digest in done.stdout
+
+
+def headers_changed(count: int, seed: int):
+    """Bundles with right hashes and a right signature around a tar whose headers have some other bytes, most with a right sum."""
+    dice = random.Random(seed)
+    files = (File("usr/lib/firmware/a", b"hello"), File(f"usr/lib/firmware/{'b' * 60}/{'c' * 60}/d", bytes(700), 0o755))
+    at_header = (0, 2 * BLOCK)
+    places = [range(BLOCK), range(100, 156), range(156, 160), range(257, 265), range(345, BLOCK)]  # numbers, type, magic, prefix
+    for _ in range(count):
+        tar = bytearray(plain_tar(list(files)))
+        for _ in range(dice.choice((1, 1, 1, 2, 3))):
+            tar[dice.choice(at_header) + dice.choice(dice.choice(places))] = dice.choice([*b"\0 0178\x80", dice.randrange(256)])
+        for at in at_header:
+            if dice.random() < 0.9:
+                total = sum(tar[at:at + 148]) + 8 * 0x20 + sum(tar[at + 156:at + BLOCK])
+                tar[at + 148:at + 156] = b"%06o\0 " % total
+        yield firmware(*files, tar=lambda _, tar=bytes(tar): tar).build()
+
+
+def test_both_readers_take_the_same_headers(keys, tmp_path, spawner):
+    """What docs/bundle.md leaves open (times, owners' names) is taken, nothing else is; and they never disagree."""
+    every = list(headers_changed(COUNT // 4, SEED))
+    taken = [accepted_by_the_second_reader(data) for data in every]
+    assert 0 < sum(taken) < len(every)
+    files = []
+    for number, data in enumerate(every):
+        files.append(tmp_path / f"{number}.tar.zst")
+        files[-1].write_bytes(data)
+    done = spawner.run(MODULUS, "verify", "--keys", keys, *files, env=environment())
+    good_ones = {line.split(": good: ")[0] for line in done.out.decode().splitlines()}
+    assert [str(file) in good_ones for file in files] == taken, f"seed {SEED}"
