@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`modulus rebuild`: everything anew, and nothing that was good is lost."""
 import os
+import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 
@@ -255,14 +257,21 @@ def test_interrupting_it_ends_the_command_too(tmp_path):
 
 # --- interrupted at any instant ---
 
-WRITING = "openat2,write,fsync,ftruncate,renameat,unlinkat,mkdirat,close"
+CALLS = "openat2,write,fsync,ftruncate,renameat,unlinkat,mkdirat,close"
 CUTS = 20
 
 
-def calls_made(argv: list, log) -> int:
-    done = subprocess.run(["strace", "-f", "-o", log, "-e", f"trace={WRITING}", *argv], capture_output=True, env=plain_environment())
+def instants(argv: list, log, below) -> list[tuple[str, int]]:
+    """(call, how manieth of its kind) of all that the program does to what is below a folder, in order."""
+    done = subprocess.run(["strace", "-f", "-y", "-o", log, "-e", f"trace={CALLS}", *argv], capture_output=True, env=plain_environment())
     assert done.returncode == DONE, done.stderr
-    return sum(1 for line in log.read_text().splitlines() if "(" in line and "exited" not in line)
+    made, found = Counter(), []
+    for line in log.read_text().splitlines():
+        if called := re.match(r"\d+ +(\w+)\(", line):
+            made[called[1]] += 1  # strace(1): when= counts each call by itself
+            if str(below) in line:
+                found.append((called[1], made[called[1]]))
+    return found
 
 
 @pytest.mark.skipif(not TRACEABLE, reason="strace is not installed or not allowed here")
@@ -272,23 +281,23 @@ def test_killed_at_any_call_the_cache_holds_whole_bundles_and_the_old_one(tmp_pa
     counting = CacheMachine(tmp_path / "counting")
     counting.keep(old)
     counting.offer(new)
-    total = calls_made([MODULUS, command, *counting.roots], tmp_path / "log")
-    assert total > CUTS
-    seen = set()
+    calls = instants([MODULUS, command, *counting.roots], tmp_path / "log", counting.folder)
+    assert len(calls) >= CUTS and {"write", "fsync", "renameat"} <= {call for call, _ in calls}
+    numbers = set()
     for cut in range(CUTS):
         host = CacheMachine(tmp_path / str(cut))
         host.keep(old)
         host.offer(new)
-        # always the last ones too: between writing, fsync and rename
-        at = total - cut if cut < CUTS // 2 else 1 + (cut - CUTS // 2) * total // (CUTS // 2)
-        killed = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", f"trace={WRITING}", "-e",
-                                 f"inject={WRITING}:signal=KILL:when={at}", MODULUS, command, *host.roots],
+        call, number = calls[cut * (len(calls) - 1) // (CUTS - 1)]
+        killed = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                                 f"inject={call}:signal=KILL:when={number}", MODULUS, command, *host.roots],
                                 capture_output=True, env=plain_environment())
+        assert killed.returncode == -9, (call, number, killed)
         left = host.good()
-        assert place_of(old) in left, (at, killed)
+        assert place_of(old) in left, (call, number)
         assert set(left) <= {place_of(old), place_of(new)}
-        seen.add(len(left))
+        numbers.add(len(left))
         assert host.command(command).returncode == DONE
         assert set(host.good()) == {place_of(old), place_of(new)}
         assert not [place for place in host.cached if place.endswith(".part")]
-    assert seen == {1, 2}, "no cut was before the end, or none after it"
+    assert numbers == {1, 2}, "no cut was before the rename, or none after it"
