@@ -397,6 +397,16 @@ static bool driver_name_ok(const char *name)
 	       name[0] != '-' && name[0] != '_';
 }
 
+/* A link to /dev/null, systemd's way to mask a file; there need be no /dev/null below the root. */
+static bool is_link_to_null(const struct host *h, const char *path)
+{
+	_cleanup_close_ int fd = host_root_open(h, path, O_PATH | O_NOFOLLOW);
+	char target[sizeof("/dev/null")];
+
+	return fd >= 0 && readlinkat(fd, "", target, sizeof(target)) == (ssize_t)strlen("/dev/null") &&
+	       memcmp(target, "/dev/null", strlen("/dev/null")) == 0;
+}
+
 static int add_driver(const struct host *h, const char *dir, const char *file, const struct driver *defaults,
 		      struct config *c)
 {
@@ -419,6 +429,9 @@ static int add_driver(const struct host *h, const char *dir, const char *file, c
 	if (!driver_name_ok(d->name))
 		return err_set(&d->error, -E_BAD_CONFIG, "%s: a driver's name has a-z, 0-9, - and _ only", d->path),
 		       0;
+	d->masked = is_link_to_null(h, d->path);
+	if (d->masked)
+		return 0;
 	r = read_config_file(h, d->path, &text, &len, &d->error);
 	d->masked = r == 0 && len == 0;
 	if (r == 0 && !d->masked)
@@ -444,6 +457,47 @@ static int is_driver_file(const struct dirent *e)
 	return e->d_name[0] != '.' && str_suffix(e->d_name, CONFIG_SUFFIX) && !streq(e->d_name, CONFIG_GLOBAL);
 }
 
+/*
+ * One thing is not for /etc to lift: a vendor whose file in /usr says TrustOnly=usr means whoever can
+ * write /etc. All else that the file says is not asked for.
+ */
+static int read_vendor_trust(const char *path, const char *text, size_t len, unsigned int *trust_usr, struct err *err)
+{
+	struct driver vendor = { 0 };
+	struct strv ignored = { 0 };
+	int r = parse_file(path, text, len, &vendor, &ignored, err);
+
+	*trust_usr = *trust_usr || vendor.trust_usr;
+	driver_free(&vendor);
+	strv_free(&ignored);
+	return r;
+}
+
+/* A file in /usr of which the one in /etc takes the place. */
+static int replaced_driver(const struct host *h, const char *dir, const char *file, struct driver *d)
+{
+	_cleanup_free_ char *path = str_printf("%s/%s", dir, file), *text = NULL;
+	struct err unsaid;
+	size_t len;
+	int r = path ? read_config_file(h, path, &text, &len, &unsaid) : -ENOMEM;
+
+	if (r == 0)
+		r = read_vendor_trust(path, text, len, &d->trust_usr, &unsaid);
+	return r == -ENOMEM ? r : 0;
+}
+
+static int take_file(const struct host *h, const char *dir, const char *file, const struct driver *defaults,
+		     struct config *c)
+{
+	struct driver *have = find_driver(c, file);
+
+	if (have)
+		return replaced_driver(h, dir, file, have);
+	if (c->n_drivers < LIMIT_DRIVERS)
+		return add_driver(h, dir, file, defaults, c);
+	return strv_addf(&c->warnings, "%s/%s: ignored, there are %u drivers already", dir, file, LIMIT_DRIVERS);
+}
+
 static int read_dir(const struct host *h, const char *dir, const struct driver *defaults, struct config *c,
 		    struct err *err)
 {
@@ -459,20 +513,15 @@ static int read_dir(const struct host *h, const char *dir, const struct driver *
 	if (n < 0)
 		return err_sys(err, -errno, "%s", dir);
 	for (int i = 0; i < n; i++) {
-		if (r == 0 && !find_driver(c, list[i]->d_name))
-			r = c->n_drivers < LIMIT_DRIVERS ?
-				    add_driver(h, dir, list[i]->d_name, defaults, c) :
-				    err_set(err, -E_BAD_CONFIG, "%s: more than %u drivers", dir, LIMIT_DRIVERS);
+		if (r == 0)
+			r = take_file(h, dir, list[i]->d_name, defaults, c);
 		free(list[i]);
 	}
 	free(list);
-	return r == -ENOMEM ? err_sys(err, r, "%s", dir) : r;
+	return r < 0 ? err_sys(err, r, "%s", dir) : 0;
 }
 
-/*
- * The first modulus.conf counts, /etc before /usr/lib. One thing is not for /etc to lift: a
- * vendor whose file in /usr says TrustOnly=usr means whoever can write /etc.
- */
+/* The first modulus.conf counts, /etc before /usr/lib. */
 static int read_global(const struct host *h, struct driver *defaults, struct config *c, struct err *err)
 {
 	bool found = false;
@@ -490,17 +539,10 @@ static int read_global(const struct host *h, struct driver *defaults, struct con
 			continue;
 		if (r < 0)
 			return r;
-		if (found) {
-			struct driver vendor = { 0 };
-			struct strv ignored = { 0 };
-
-			r = parse_file(path, text, len, &vendor, &ignored, err);
-			defaults->trust_usr = defaults->trust_usr || vendor.trust_usr;
-			driver_free(&vendor);
-			strv_free(&ignored);
-		} else {
+		if (found)
+			r = read_vendor_trust(path, text, len, &defaults->trust_usr, err);
+		else
 			r = parse_file(path, text, len, defaults, &c->warnings, err);
-		}
 		if (r < 0)
 			return r;
 		found = true;
