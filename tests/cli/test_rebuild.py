@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`modulus rebuild`: everything anew, and nothing that was good is lost."""
 import os
+import pty
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -13,6 +15,7 @@ from badserver import BadServer
 from bundlemaker import UNKNOWN_KEY, signed_by, spoil
 from cachemachine import NEXT, OLDER, RELEASE, CacheMachine, place_of, recipe
 from netmachine import GOOD, plain_environment
+from test_network_progress import read_all
 from program import CONFIG, DONE, MODULUS, NETWORK, NO_BUNDLE, UNTRUSTED
 
 TRACEABLE = shutil.which("strace") is not None and subprocess.run(["strace", "-o", "/dev/null", "true"],
@@ -100,6 +103,36 @@ def test_only_the_named_drivers_are_rebuilt(host):
     assert done.returncode == NO_BUNDLE and "gpu" not in done.stderr.replace("gpu 1.0", "").split("other:")[0]
     done = host.command("rebuild", "gpu", "no-such")
     assert done.returncode == CONFIG and "no-such: no such driver is configured" in done.stderr
+
+
+def test_systemd_is_told_what_is_being_done(host, tmp_path):
+    data = recipe().build()
+    host.offer(data)
+    host.keep(data)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(0.5)
+        assert host.command("rebuild", env=plain_environment(NOTIFY_SOCKET=str(tmp_path / "notify"))).returncode == DONE
+        told = []
+        try:
+            while True:
+                told.append(listener.recv(4096).decode())
+        except TimeoutError:
+            pass
+    # the cached one is verified, then the one on /usr is copied
+    assert len([one for one in told if one.startswith("STATUS=gpu: 100% of ")]) == 2, told
+
+
+def test_a_terminal_shows_the_progress_and_the_line_is_gone_at_the_end(host):
+    data = recipe().build()
+    host.offer(data)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([MODULUS, "rebuild", *host.roots], stderr=theirs, env=plain_environment()) as program:
+        os.close(theirs)
+        text = read_all(ours)
+    os.close(ours)
+    assert program.returncode == DONE
+    assert re.search(r"\r\x1b\[Kgpu: 100%  (\d+) of \1 KiB ", text) and "\r\x1b[Kmodulus: gpu: gpu 1.0 for kernel" in text, repr(text)
 
 
 # --- what is damaged ---
