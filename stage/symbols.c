@@ -76,7 +76,7 @@ static int parse_crc(const char *line, size_t len, uint32_t *ret, size_t *ret_us
 	if (len < 4 || memcmp(line, "0x", 2) != 0)
 		return -EINVAL;
 	for (; i < len && line[i] != '\t'; i++) {
-		const char *digits = "0123456789abcdef", *d = line[i] ? strchr(digits, line[i]) : NULL;
+		const char *digits = "0123456789abcdef", *d = strchr(digits, line[i]);
 
 		if (!d || i >= 10)
 			return -EINVAL;
@@ -93,6 +93,8 @@ int symbols_parse_symvers(const char *text, size_t len, struct symbols *ret)
 {
 	_cleanup_symbols_ struct symbols s = { 0 };
 
+	if (len > 0 && memchr(text, '\0', len)) /* a name would end at it */
+		return -EINVAL;
 	while (len > 0) {
 		const char *nl = memchr(text, '\n', len), *tab;
 		size_t line = nl ? (size_t)(nl - text) : len, used;

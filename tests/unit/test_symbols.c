@@ -90,6 +90,29 @@ static void test_what_is_not_a_module_symvers_is_refused(void **state)
 	}
 }
 
+#define TEXT(literal) literal, sizeof(literal) - 1
+
+static void test_a_symvers_with_a_nul_byte_is_no_text(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} cases[] = {
+		{ TEXT("0x0\t\0b\tvmlinux\n") },
+		{ TEXT("0x0\ta\0b\tvmlinux\n") },
+		{ TEXT("0x0\ta\tvmlinux\0\n") },
+		{ TEXT("0x0\tb\tvmlinux\n\0") },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_symbols_ struct symbols s = { 0 };
+
+		assert_case(cases[i].text, symbols_parse_symvers(cases[i].text, cases[i].len, &s) == -EINVAL);
+		assert_int_equal(s.n, 0);
+	}
+}
+
 static void test_a_symvers_cut_at_any_place_is_read_within_it(void **state)
 {
 	static const char text[] = "0xdeadbeef\ta\tx\tEXPORT_SYMBOL\n0x00000001\tb\tx\n";
@@ -214,6 +237,7 @@ int main(void)
 		cmocka_unit_test(test_a_symbol_that_came_twice_is_kept_once),
 		cmocka_unit_test(test_module_symvers_is_read),
 		cmocka_unit_test(test_what_is_not_a_module_symvers_is_refused),
+		cmocka_unit_test(test_a_symvers_with_a_nul_byte_is_no_text),
 		cmocka_unit_test(test_a_symvers_cut_at_any_place_is_read_within_it),
 		cmocka_unit_test(test_imports_are_held_against_what_is_known_of_the_kernel),
 		cmocka_unit_test(test_all_that_a_module_needs_must_be_exported_by_somebody),
