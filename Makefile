@@ -74,7 +74,7 @@ TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev l
 	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
-	docker-registry skopeo nginx-light apache2-utils ostree
+	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping
 
 KMOD_VERSION := 30+20221128
 KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e

@@ -18,9 +18,9 @@ int network_want(const struct host *h, uint64_t until_us, struct err *err) _must
 void network_release(const struct host *h);
 
 /*
- * What the service runs. up: has systemd-networkd configure the links (with a DHCP file of ours
- * only where the image brings none), waits for a default route, and writes /etc/resolv.conf where
- * there is none. down: undoes all of that. The exit code.
+ * What the service runs. up: has whatever this image has (nethandler.h) configure the links, waits for a
+ * default route, and writes /etc/resolv.conf where there is none. down: undoes all of that. The exit
+ * code.
  */
 int network_up_run(const struct host *h);
 int network_down_run(const struct host *h);

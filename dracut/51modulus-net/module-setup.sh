@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# dracut module: what 50modulus needs to fetch bundles over the network: systemd-networkd, the drivers of network
-# cards, and the unit that is started only when no local source had a bundle. Asked for by name
+# dracut module: what 50modulus needs to fetch bundles over the network: something that brings links up, the drivers of
+# network cards, and the unit that is started only when no local source had a bundle. Asked for by name
 # (--add "modulus modulus-net"), since it makes the image larger.
 #
 # shellcheck shell=sh
@@ -13,15 +13,28 @@ check() {
     return 255
 }
 
-# called by dracut; the second brings the cards' drivers
+# called by dracut. What brings links up is what the image has anyway (--add network-manager, say); else
+# systemd-networkd, which costs least; else what dracut finds. kernel-network-modules brings the cards' drivers.
 depends() {
-    echo modulus systemd-networkd kernel-network-modules
+    echo modulus kernel-network-modules
+    for handler in network-manager network-legacy; do
+        if dracut_module_included "$handler"; then
+            # "network" has the library that both source
+            echo network "$handler"
+            return 0
+        fi
+    done
+    if [ -x "${dracutsysrootdir:-}$systemdutildir/systemd-networkd" ]; then
+        echo systemd-networkd
+    else
+        echo network
+    fi
 }
 
-# called by dracut, which ignores what this returns. rm and systemctl are what `modulus network down` runs
+# called by dracut, which ignores what this returns. systemctl is what `modulus network` runs
 install() {
     if ! { inst_simple "$moddir/modulus-network.service" "$systemdsystemunitdir/modulus-network.service" \
-        && inst_multiple rm systemctl; }; then
+        && inst_multiple systemctl; }; then
         dfatal "modulus-net: the unit or what it runs could not be put into the image"
         exit 1
     fi

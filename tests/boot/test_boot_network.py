@@ -7,16 +7,34 @@ import re
 import pytest
 
 from rig.bundles import Parts
-from rig.scenarios import DRIVER
+from rig.guest import HOST_ADDRESS
+from rig.pcap import TCP, UDP
+from rig.scenarios import DRIVER, STATIC
 
 GPU_NODES = ["/dev/dri/card0", "/dev/dri/renderD128"]
 MARGIN_S = 15  # what the slow guest needs around a budget
 
 
-@pytest.fixture(params=["fetched-first", "fetched-second", "no-clock", "no-server", "no-card"])
-def any_boot(request, fetched, no_clock, no_server, no_card):
+@pytest.fixture(params=["fetched-first", "fetched-second", "no-clock", "no-server", "no-card", "manager-first", "manager-later",
+                        "legacy-first", "legacy-later"])
+def any_boot(request, fetched, no_clock, no_server, no_card, by_manager, by_legacy):
     return {"fetched-first": fetched.first, "fetched-second": fetched.second, "no-clock": no_clock.boot,
-            "no-server": no_server.boot, "no-card": no_card.boot}[request.param]
+            "no-server": no_server.boot, "no-card": no_card.boot, "manager-first": by_manager.first,
+            "manager-later": by_manager.later, "legacy-first": by_legacy.first, "legacy-later": by_legacy.later}[request.param]
+
+
+@pytest.fixture(params=["manager", "legacy"])
+def handler(request, by_manager, by_legacy):
+    return {"manager": by_manager, "legacy": by_legacy}[request.param]
+
+
+def dhcp(report) -> list:
+    return [packet for packet in report.packets if packet.protocol == UDP and packet.target_port in (67, 68)]
+
+
+def talkers(report) -> set[str]:
+    """Addresses that the guest itself spoke TCP from."""
+    return {packet.source for packet in report.packets if packet.protocol == TCP} - {HOST_ADDRESS}
 
 
 def was_started(report) -> bool:
@@ -46,6 +64,24 @@ def test_the_second_boot_needs_neither_the_server_nor_a_network(fetched):
     assert fetched.second.nodes("initramfs") == GPU_NODES
     assert "network" not in {phase["name"] for phase in driver["phases"]}
     assert not was_started(fetched.second) and not was_up(fetched.second)
+    assert fetched.second.packets == []
+
+
+def test_networkmanager_and_dracuts_own_scripts_bring_it_up_too(handler):
+    for report in (handler.first, handler.later):
+        driver = report.driver("initramfs", DRIVER)
+        assert driver["reason"] == "loaded" and driver["source"] == "http", driver
+        assert report.nodes("before") == [] and report.nodes("initramfs") == GPU_NODES
+        assert not was_started(report)  # networkd, which is in neither image
+    assert [code for _, code in handler.server.asked] == [200, 200]
+
+
+def test_without_ip_they_ask_a_dhcp_server(handler):
+    assert dhcp(handler.first) and talkers(handler.first) == {"10.0.2.15"}
+
+
+def test_what_ip_says_is_what_they_do(handler):
+    assert dhcp(handler.later) == [] and talkers(handler.later) == {STATIC}
 
 
 def test_nothing_of_the_network_is_left_for_the_real_root(any_boot):
@@ -55,10 +91,13 @@ def test_nothing_of_the_network_is_left_for_the_real_root(any_boot):
     for where in ("initramfs", "real-root"):
         assert links(where) == links("before")
         assert any_boot.text(where, "network-settings") == any_boot.text("before", "network-settings")
-        assert any_boot.text(where, "network-files") == any_boot.text("before", "network-files")
+        for what in ("network-files", "hostname"):
+            assert any_boot.text(where, what) == any_boot.text("before", what)
+        assert not {"NetworkManager", "dhclient", "systemd-network"} & set(any_boot.text(where, "processes").split())
         for flag in ("UP,LOWER_UP", "inet ", "default"):
             lines = [line for line in any_boot.text(where, "network").splitlines() if flag in line and " lo" not in line]
             assert lines == []
+    assert "dbus-daemon" not in any_boot.text("real-root", "processes").split()
 
 
 def test_a_clock_that_is_wrong_keeps_nobody_from_https(no_clock):

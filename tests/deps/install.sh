@@ -58,7 +58,8 @@ echo "modulus: installing: $missing"
 log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
 trap 'rm -f "$log" ${policy:+"$policy"}' EXIT
-# Servers come for the tests (a registry, nginx), which run their own: none is started here, nor at the next boot.
+# Servers come for the tests (a registry, nginx), which run their own, and NetworkManager for images: none is started
+# here, nor at the next boot.
 if [ -e $policy ]; then
 	policy=
 else
@@ -72,8 +73,8 @@ if ! { apt-get -q update &&
 	echo "modulus: apt-get could not install: $missing" >&2
 	exit 1
 fi
-for server in docker-registry nginx; do
+for server in docker-registry:docker-registry nginx:nginx network-manager:NetworkManager; do
 	case " $missing" in
-	*" $server"*) systemctl --quiet disable $server.service > /dev/null 2>&1 || : ;;
+	*" ${server%:*}"*) systemctl --quiet disable "${server#*:}.service" > /dev/null 2>&1 || : ;;
 	esac
 done

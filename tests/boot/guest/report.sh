@@ -61,6 +61,8 @@ section modprobe.d $bb grep -r . /run/modprobe.d
 section network network
 section network-settings settings
 section network-files $bb find /run/systemd/network /run/systemd/netif /run/NetworkManager /run/modulus/network
+section hostname $bb hostname
+section processes $bb ps -o comm
 # a unit that has ended is forgotten, the journal keeps what it said
 section networkd $bb grep -rl _SYSTEMD_UNIT=systemd-networkd.service /run/log/journal
 section clock $bb date -u +%s

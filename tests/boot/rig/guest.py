@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache
+from . import cache, pcap
 from .debian import Kernel
 from .host import RigError, environment
 from .report import Report
@@ -32,6 +32,8 @@ KERNEL_ARGUMENTS = ["console=ttyS0", "panic=-1", "no_timer_check", "rootwait", "
                     "loglevel=5", "printk.devkmsg=on", "systemd.show_status=0", "systemd.firstboot=no"]
 GPU = ["-device", "virtio-gpu-pci"]
 NETWORK = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+# enough of each packet to say what it is
+PACKET_BYTES = 128
 # the host's loopback, seen from the guest
 HOST_ADDRESS = "10.0.2.2"
 
@@ -119,7 +121,7 @@ def boot(name: str, folder: Path, kernel: Kernel, initramfs: Path, arguments: li
          whole: bool = True) -> Report:
     """Boot once; AssertionError with the console's tail when a boot that should be whole did not run to the real root's end,
     and when one that need not did not end at all."""
-    console, report = folder / f"{name}.console", folder / f"{name}.report"
+    console, report, packets = (folder / f"{name}.{kind}" for kind in ("console", "report", "pcap"))
     kind = accelerator(kernel)
     secure = hardware.secure_boot
     command = [
@@ -133,19 +135,20 @@ def boot(name: str, folder: Path, kernel: Kernel, initramfs: Path, arguments: li
         command += GPU
     if hardware.network:
         command += NETWORK
+        command += ["-object", f"filter-dump,id=dump,netdev=net,file={packets},maxlen={PACKET_BYTES}"]
     if hardware.clock:
         command += ["-rtc", f"base={hardware.clock}"]
     if hardware.ignition:
         command += ["-fw_cfg", f"name=opt/com.coreos/config,file={hardware.ignition}"]
     (folder / f"{name}.command").write_text(" ".join(command) + "\n")
-    for log in (console, report):
+    for log in (console, report, packets):
         log.unlink(missing_ok=True)
     started = time.monotonic()
     said, in_time = _run(command, LIMIT[kind])
     seconds = time.monotonic() - started
     if not (console.exists() and report.exists()):
         raise RigError(f"{name}: QEMU did not start:\n{said}")
-    result = Report.read(name, console, report, kind, seconds)
+    result = Report.read(name, console, report, kind, seconds, pcap.read(packets) if hardware.network else [])
     if not in_time or (whole and not result.ended):
         why = "did not reach the end of the real root" if in_time else f"did not end within {LIMIT[kind]} seconds"
         raise AssertionError(f"{name}: the guest {why} ({console}); last lines of its console:\n"

@@ -21,18 +21,22 @@ BASE_MODULES = ["systemd", "systemd-initrd", "systemd-udevd", "dracut-systemd", 
                 "udev-rules", "base", "fs-lib", "kernel-modules", "shutdown"]
 TEST_MODULES = ["modulus", "modulus-probe"]
 IGNITION_MODULES = ["ignition", "no-relabel"]
-NETWORK_MODULES = ["modulus-net"]
+# what brings the network up -> the modules that an image with it is asked for
+NETWORK_MODULES = {"networkd": ["modulus-net"], "manager": ["network-manager", "modulus-net"],
+                   "legacy": ["network-legacy", "modulus-net"]}
 # What the guest's disk needs. No GPU, no DRM: those come from the bundle or not at all.
 DRIVERS = ["virtio_blk", "virtio_pci", "ext4", "erofs"]
-# Ignition's module asks for these two. The guest has no network and its config comes through fw_cfg: 15 MB saved.
+# Ignition's module asks for these two; its config comes through fw_cfg, and nobody but us asks for a network: 15 MB saved.
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 
 
-def _private_base(folder: Path, own_module: Path, with_network: bool) -> None:
+def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
     """A copy of the system's dracut with our module, the test modules, and EMPTY_MODULES emptied."""
     shutil.copytree(DRACUT_BASE, folder, symlinks=True)
     modules = folder / "modules.d"
     for name, own in EMPTY_MODULES.items():
+        if name == "network" and network in ("manager", "legacy"):
+            continue    # their library is in there
         for installed in modules.glob(f"[0-9][0-9]{name}"):
             shutil.rmtree(installed)
         (modules / own).mkdir()
@@ -40,7 +44,7 @@ def _private_base(folder: Path, own_module: Path, with_network: bool) -> None:
     for own in (own_module, places.DRACUT_NETWORK_MODULE):
         shutil.rmtree(modules / own.name, ignore_errors=True)   # an installed one
         shutil.copytree(own, modules / own.name)
-    if with_network:
+    if network:
         # Ignition's own wish for a network is left out: nobody but us asks for one in this image
         ignition = modules / "30ignition" / "module-setup.sh"
         text = ignition.read_text()
@@ -54,15 +58,15 @@ def _private_base(folder: Path, own_module: Path, with_network: bool) -> None:
 
 
 def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
-          own_module: Path = places.DRACUT_MODULE, with_network: bool = False) -> None:
+          own_module: Path = places.DRACUT_MODULE, network: str | None = None) -> None:
     """Run dracut; RigError carries its whole output."""
     work = image.parent / "dracut"
     work.mkdir()
-    _private_base(work / "base", own_module, with_network)
+    _private_base(work / "base", own_module, network)
     (work / "empty.conf").touch()
     (work / "empty.d").mkdir()
     modules = BASE_MODULES + TEST_MODULES + (IGNITION_MODULES if with_ignition else [])
-    modules += NETWORK_MODULES if with_network else []
+    modules += NETWORK_MODULES[network] if network else []
     said = run(
         "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
         "--kver", kernel.release, "--kmoddir", kernel.modules, "--no-hostonly", "--no-early-microcode", "--nofscks",
@@ -73,15 +77,15 @@ def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
     shutil.rmtree(work)
 
 
-def obtain(kernel: Kernel, binary: Path, with_ignition: bool, with_network: bool = False) -> Path:
+def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | None = None) -> Path:
     """The image for this kernel and binary, from the cache when nothing that goes into it has changed."""
-    name = "network" if with_network else "ignition" if with_ignition else "plain"
+    name = f"network-{network}" if network else "ignition" if with_ignition else "plain"
     key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.DRACUT_NETWORK_MODULE, places.GUEST,
                        inspect.getsource(sys.modules[__name__]),
-                       run("dpkg-query", "-W", "dracut-core", "systemd", "ignition"))
+                       run("dpkg-query", "-W", "dracut-core", "systemd", "ignition", "network-manager", "isc-dhcp-client"))
     folder = cache.kept(f"initramfs-{name}", key,
                         lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition,
-                                            with_network=with_network))
+                                            network=network))
     return folder / "initramfs.img"
 
 

@@ -50,6 +50,7 @@ class Workshop:
         self.folder = folder
         self.say = say
         self._lock = threading.RLock()
+        self._network: dict[str, Path] = {}
         host.require_tools()
         disk.fresh_folder(folder)
         # copies: a build that runs meanwhile must not change what is tested half way
@@ -110,11 +111,13 @@ class Workshop:
             self.say("initramfs: dracut with the Modulus module and Debian's Ignition")
             return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True)
 
-    @cached_property
-    def network_initramfs(self) -> Path:
+    def network_initramfs(self, handler: str = "networkd") -> Path:
+        """The same with what fetching needs; `handler`: what brings the network up, see initramfs.NETWORK_MODULES."""
         with self._lock:
-            self.say("initramfs: the same with what fetching needs")
-            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True, with_network=True)
+            if handler not in self._network:
+                self.say(f"initramfs: the same with what fetching needs, by {handler}")
+                self._network[handler] = initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True, network=handler)
+            return self._network[handler]
 
     @cached_property
     def key(self) -> bundles.KeyPair:

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .pcap import Packet
+
 
 @dataclass(frozen=True)
 class Section:
@@ -30,11 +32,13 @@ class Report:
     console: str
     accelerator: str
     seconds: float
+    packets: list[Packet]   # over the network card, in both directions
     sections: dict[tuple[str, str], Section] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, name: str, console: Path, report: Path, accelerator: str, seconds: float) -> "Report":
-        made = cls(name, console.read_text(errors="replace"), accelerator, seconds)
+    def read(cls, name: str, console: Path, report: Path, accelerator: str, seconds: float,
+             packets: list[Packet]) -> "Report":
+        made = cls(name, console.read_text(errors="replace"), accelerator, seconds, packets)
         said = report.read_text(errors="replace").replace("\r", "")
         for found in re.finditer(r"^@begin (\S+) (\S+)\n(.*?)\n@end (\d+)$", said, re.M | re.S):
             made.sections[found[1], found[2]] = Section(found[3], int(found[4]))

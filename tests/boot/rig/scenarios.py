@@ -94,21 +94,50 @@ def fetched(shop: Workshop) -> SimpleNamespace:
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
     arguments = ["rw", *USR_ARGUMENTS, SMALL_INIT]
     with WebServer(www) as server:
-        first = shop.boot("fetched-first", room, shop.network_initramfs, arguments + FIRST_BOOT, layer, network=True,
+        first = shop.boot("fetched-first", room, shop.network_initramfs(), arguments + FIRST_BOOT, layer, network=True,
                           config=shop.ignition_config(room, {DRIVER: _remote(server.url)}))
-    second = shop.boot("fetched-second", room, shop.network_initramfs, arguments, layer, network=True)
+    second = shop.boot("fetched-second", room, shop.network_initramfs(), arguments, layer, network=True)
     return SimpleNamespace(first=first, second=second, bundle=bundle, server=server)
 
 
 def _away(shop: Workshop, name: str, url: str, budget: str = "60s", files: dict[str, str] | None = None, network: bool = True,
-          clock: str | None = None) -> SimpleNamespace:
+          clock: str | None = None, handler: str = "networkd", arguments: tuple[str, ...] = ()) -> SimpleNamespace:
     """A machine that was provisioned earlier and has no bundle. One boot."""
     room = shop.room(name)
     drivers = {DRIVER: _remote(url, budget)}
     root = shop.root_image(room, trees.small_root, {**shop.operator_files(drivers), **(files or {})})
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
-    report = shop.boot(name, room, shop.network_initramfs, ["rw", *USR_ARGUMENTS, SMALL_INIT], layer, network=network, clock=clock)
+    report = shop.boot(name, room, shop.network_initramfs(handler), ["rw", *USR_ARGUMENTS, SMALL_INIT, *arguments], layer,
+                       network=network, clock=clock)
     return SimpleNamespace(boot=report)
+
+
+# An address that no DHCP server of QEMU gives
+STATIC = "10.0.2.77"
+STATIC_ARGUMENTS = ("net.ifnames=0", f"ip={STATIC}::{guest.HOST_ADDRESS}:255.255.255.0::eth0:none", "nameserver=10.0.2.3")
+
+
+def _by(shop: Workshop, handler: str) -> SimpleNamespace:
+    """An image that brings its network up by NetworkManager or by dracut's scripts. The first boot is next to Ignition, and
+    nothing says `ip=`; the other machine was provisioned earlier, and its `ip=` is the only one who knows an address."""
+    room = shop.room(f"by-{handler}")
+    www, _ = _served(shop, room)
+    root = shop.root_image(room, trees.small_root, {})
+    layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
+    with WebServer(www) as server:
+        first = shop.boot(f"by-{handler}-first", room, shop.network_initramfs(handler),
+                          ["rw", *USR_ARGUMENTS, SMALL_INIT, *FIRST_BOOT], layer, network=True,
+                          config=shop.ignition_config(room, {DRIVER: _remote(server.url)}))
+        later = _away(shop, f"by-{handler}-later", server.url, handler=handler, arguments=STATIC_ARGUMENTS).boot
+    return SimpleNamespace(first=first, later=later, server=server)
+
+
+def by_manager(shop: Workshop) -> SimpleNamespace:
+    return _by(shop, "manager")
+
+
+def by_legacy(shop: Workshop) -> SimpleNamespace:
+    return _by(shop, "legacy")
 
 
 def no_clock(shop: Workshop) -> SimpleNamespace:
@@ -331,6 +360,6 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot, required, refused, rivals,
-        stopped_early, read_only_root,
+        real_system, by_manager, by_legacy, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot,
+        required, refused, rivals, stopped_early, read_only_root,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}
