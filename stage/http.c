@@ -48,6 +48,7 @@ struct http_reader {
 	uint64_t began_us;
 	uint64_t waited_us, window_bytes; /* for the minimum rate */
 	struct err why;
+	char earlier[160]; /* why the attempt before this one failed */
 };
 
 static int http_failed(struct http_reader *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -182,6 +183,8 @@ static int begin_attempt(struct http_reader *h)
 	h->waited_us = h->window_bytes = 0;
 	h->began_us = now_us();
 	h->message[0] = '\0';
+	if (h->why.code < 0)
+		snprintf(h->earlier, sizeof(h->earlier), "%.150s", h->why.text);
 	memset(&h->why, 0, sizeof(h->why));
 	curl_easy_setopt(h->easy, CURLOPT_URL, h->url);
 	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -215,13 +218,33 @@ static int begin_attempt(struct http_reader *h)
 	return curl_multi_add_handle(h->multi, h->easy) == CURLM_OK ? 0 : err_sys(&h->why, -ENOMEM, "HTTP");
 }
 
+/* How far this attempt came. */
+static const char *how_far(const struct http_reader *h)
+{
+	curl_off_t looked_up = 0, connected = 0;
+
+	curl_easy_getinfo(h->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
+	curl_easy_getinfo(h->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	return h->head.whole ? "the rest did not come" :
+	       connected > 0   ? "no answer" :
+	       looked_up > 0   ? "no connection" :
+				 "no address for the name";
+}
+
+/* The end of the budget is no cause: what counts is what the time was lost with. */
+static int out_of_time(struct http_reader *h)
+{
+	return http_failed(h, "%s%s%s in %llu s; no time left (Budget=)", h->earlier, h->earlier[0] ? "; then " : "",
+			   how_far(h), (unsigned long long)((now_us() - h->began_us + 500000) / 1000000));
+}
+
 /* Too late, or too slow? Only time spent waiting for the server counts. */
 static int check_pace(struct http_reader *h, uint64_t waited_us)
 {
 	uint64_t now = now_us();
 
 	if (now >= h->set.until_us)
-		return http_failed(h, "no time left (Budget=)");
+		return out_of_time(h);
 	if (!h->headers_done && now - h->began_us > LIMIT_HTTP_CONNECT_US + LIMIT_HTTP_HEADERS_US)
 		return http_failed(h, "no answer in %llu s",
 				   (unsigned long long)((LIMIT_HTTP_CONNECT_US + LIMIT_HTTP_HEADERS_US) / 1000000));

@@ -283,6 +283,22 @@ def test_nobody_listens(tmp_path):
             assert machine.run().code == DONE and machine.in_cache == [GOOD]
 
 
+def test_nobody_takes_the_connection(tmp_path):
+    """A listener whose queue is full drops what comes, as a firewall does."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        done = NetMachine(tmp_path, f"http://127.0.0.1:{full.getsockname()[1]}/x", budget="2s").run("boot")
+        for one in waiting:
+            one.close()
+    assert done.code == NETWORK and done.reason == "network" and done.seconds < 4, done
+    assert "no connection in 2 s; no time left (Budget=)" in done.lines[-1], done
+
+
 def unshare(*flags: str) -> list[str]:
     """Words in front of a program that give it namespaces of its own."""
     words = ["/usr/bin/unshare", *flags]
@@ -323,6 +339,7 @@ def test_a_name_server_that_is_silent_does_not_outlast_the_budget(tmp_path, name
     listener, words = name_server
     done = NetMachine(tmp_path / "m", "http://bundles.invalid/x", budget="2s").run("boot", *words)
     assert done.code == NETWORK and done.seconds < 4, done
+    assert "no address for the name in 2 s; no time left (Budget=)" in done.lines[-1]
     assert listener.recv(512)  # it was asked
 
 

@@ -6,6 +6,7 @@ Most cases wait most of the time, so all of them run at once; see CASES. Each ru
 with a good one behind it.
 """
 import gzip
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ def network(says: str, *answers, **more) -> Case:
     return fails(NETWORK, says, *answers, **more)
 
 
+LATE = "the rest did not come in"
 REASON = {NETWORK: "network", NO_BUNDLE: "no-bundle", UNTRUSTED: "corrupt"}
 
 CASES: dict[str, Case] = {
@@ -71,20 +73,20 @@ CASES: dict[str, Case] = {
     "503 twice then good": works(status("503 Busy"), status("503 Busy"), good(GOOD), requests=3),
     "503 always": network("status 503", status("503 Busy"), requests=4),
     # --- silence
-    "stall before the headers": network("Budget=", stall, command="boot", budget="24s", seconds=26, requests=2, then=False,
-                                        at_least=HEADERS_S),
-    "stall before the headers, no budget": network("Budget=", stall, command="boot", budget="3s", seconds=4, requests=1, then=False),
+    "stall before the headers": network("no answer in 20 s; then no answer in", stall, command="boot", budget="24s", seconds=26, requests=2,
+                                        then=False, at_least=HEADERS_S),
+    "stall before the headers, no budget": network("no answer in", stall, command="boot", budget="3s", seconds=6, requests=1, then=False),
     "stall in the headers": network("no answer in 20 s", saying(b"HTTP/1.1 200 OK\r\nContent-", stall), command="boot", budget="36s",
                                     seconds=26, requests=1, alone=False, at_least=HEADERS_S),
-    "stall after the headers": network("Budget=", part(BIG, 0, stall), command="boot", budget="3s", seconds=4, requests=1, then=False),
-    "stall in the bundle's header": network("Budget=", part(BIG, 100, stall), command="boot", budget="3s", seconds=4, requests=1,
+    "stall after the headers": network(LATE, part(BIG, 0, stall), command="boot", budget="3s", seconds=6, requests=1, then=False),
+    "stall in the bundle's header": network(LATE, part(BIG, 100, stall), command="boot", budget="3s", seconds=6, requests=1,
                                             then=False),
-    "stall in the body": network("Budget=", part(BIG, len(BIG) // 2, stall), command="boot", budget="3s", seconds=4, requests=1, then=False),
+    "stall in the body": network(LATE, part(BIG, len(BIG) // 2, stall), command="boot", budget="3s", seconds=6, requests=1, then=False),
     "stall in the body, then the rest": works(part(BIG, len(BIG) // 2, stall), good(BIG), command="boot", bundle=BIG, requests=2,
                                               seconds=WINDOW_S + 5, at_least=WINDOW_S, sent=len(BIG) + 2048),
     "trickle": network("slower than 32768 bytes/s over 15 s", trickle(BIG), command="boot", budget="28s", seconds=22, requests=1,
                        alone=False, at_least=WINDOW_S),
-    "trickle in the body": network("Budget=", trickle(BIG, before=CHUNK), command="boot", budget="3s", seconds=4, requests=1, then=False),
+    "trickle in the body": network(LATE, trickle(BIG, before=CHUNK), command="boot", budget="3s", seconds=6, requests=1, then=False),
     # --- breaks
     "closed at once": network("", saying(b""), requests=4),
     "closed in the headers": network("", saying(b"HTTP/1.1 200 OK\r\nContent-Len"), requests=4),
@@ -164,6 +166,10 @@ def names(which: Callable[[Case], bool]) -> list[str]:
     return [name for name, case in CASES.items() if which(case)]
 
 
+def says_budget(done: Result) -> bool:
+    return "Budget=" in done.run.lines[0]
+
+
 @pytest.mark.parametrize("name", names(lambda case: case.alone and case.code != DONE))
 def test_what_it_is_called_and_what_it_costs(slow, name):
     case, done = CASES[name], slow.result(f"{name}False")
@@ -176,6 +182,9 @@ def test_what_it_is_called_and_what_it_costs(slow, name):
     # what the next transfer goes on from: the beginning of the file, if that was sent
     assert all(BIG.startswith(left) or GOOD.startswith(left) for left in done.machine.in_cache)
     assert case.code == NETWORK or done.machine.in_cache == []
+    # the end of the budget comes after what the time was lost with
+    assert not says_budget(done) or re.search(r"\w in \d+ s; no time left \(Budget=\)$", done.run.lines[0])
+    assert says_budget(done) == (case.code == NETWORK and case.command == "boot" and case.seconds >= float(case.budget.rstrip("s")))
     if case.requests is not None:
         assert len(done.server.requests) == case.requests
     if case.sent is not None:
