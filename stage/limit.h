@@ -80,8 +80,11 @@
 #define LIMIT_NETWORK_US (45ull * 1000000)
 /* A card's driver may load late; without any card nobody has to wait for the time above. */
 #define LIMIT_NETWORK_CARD_US (5ull * 1000000)
-/* IPv6 routers answer before DHCP servers do: how long an IPv6 route alone is not enough. */
-#define LIMIT_NETWORK_IPV4_US (3ull * 1000000)
+/*
+ * IPv6 routers answer before DHCP servers do, which may try an address first, as clients do (RFC 5227: up
+ * to 7 s): how long an IPv6 route alone is not enough.
+ */
+#define LIMIT_NETWORK_IPV4_US (10ull * 1000000)
 /* Attempts at one source, the first included. */
 #define LIMIT_HTTP_ATTEMPTS 4u
 /* Debian's ca-certificates.crt is 220 KB. */

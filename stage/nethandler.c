@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/wait.h>
 
 #include "child.h"
 #include "limit.h"
@@ -202,6 +203,15 @@ static void legacy_link(const char *name)
 	(void)posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ);
 }
 
+static bool legacy_is_working(void)
+{
+	pid_t ended;
+
+	while ((ended = waitpid(-1, NULL, WNOHANG)) > 0)
+		;
+	return ended == 0;
+}
+
 static void legacy_stop(const struct host *h)
 {
 	(void)h; /* what it left running, dhclient, is in our unit and ends with it */
@@ -210,10 +220,10 @@ static void legacy_stop(const struct host *h)
 /* --- which --- */
 
 static const struct nethandler handlers[] = {
-	{ "NetworkManager", { "/usr/sbin/NetworkManager", "/usr/bin/NetworkManager" }, nm_is_busy, nm_start, NULL, nm_stop },
-	{ "dracut", { "/sbin/ifup" }, legacy_is_busy, legacy_start, legacy_link, legacy_stop },
+	{ "NetworkManager", { "/usr/sbin/NetworkManager", "/usr/bin/NetworkManager" }, nm_is_busy, nm_start, NULL, NULL, nm_stop },
+	{ "dracut", { "/sbin/ifup" }, legacy_is_busy, legacy_start, legacy_link, legacy_is_working, legacy_stop },
 	{ "systemd-networkd", { "/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd" },
-	  networkd_is_busy, networkd_start, NULL, networkd_stop },
+	  networkd_is_busy, networkd_start, NULL, NULL, networkd_stop },
 };
 
 const struct nethandler *nethandler_find(const struct host *h)

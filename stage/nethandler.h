@@ -22,6 +22,8 @@ struct nethandler {
 	int (*start)(const struct host *h, uint64_t until_us, struct err *err);
 	/* For one that does not find links by itself: each link, once. NULL for the others. */
 	void (*link)(const char *name);
+	/* Is something of that still going on, so that more than an IPv6 route may come? */
+	bool (*is_working)(void);
 	/* May be called after a start that failed, or of another process. */
 	void (*stop)(const struct host *h);
 };

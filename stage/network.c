@@ -153,7 +153,7 @@ static const char *wait_for_route(const struct host *h, const struct nethandler 
 		_cleanup_strv_ struct strv links = { 0 };
 
 		now = now_us();
-		if (!online(h, true))
+		if (!online(h, true) || (handler->is_working && handler->is_working()))
 			ipv6_us = 0;
 		else if (ipv6_us == 0)
 			ipv6_us = now;
