@@ -161,10 +161,24 @@ static int find_in_fstab(const struct host *h, const char *path, struct fstab_li
 	return 0;
 }
 
-/* "UUID=...", "PARTLABEL=...", "/dev/vda3" -> a private mount of it. */
+/* "UUID=...", "PARTLABEL=...", "/dev/vda3" -> a device path, which the caller frees; NULL: there is none. */
+static char *find_device(const char *spec)
+{
+	blkid_cache fresh = NULL;
+	char *device;
+
+	/* not what an earlier look left in /run/blkid, and nothing is left there: libblkid(3) */
+	if (blkid_get_cache(&fresh, "/dev/null") < 0)
+		return NULL;
+	device = blkid_evaluate_spec(spec, &fresh);
+	blkid_put_cache(fresh);
+	return device;
+}
+
+/* A private mount of it. */
 static int mount_spec(const char *spec, struct rootfs_dir *d, struct err *err)
 {
-	_cleanup_free_ char *device = blkid_evaluate_spec(spec, NULL);
+	_cleanup_free_ char *device = find_device(spec);
 	int r;
 
 	if (!device)

@@ -174,3 +174,103 @@ def test_a_read_only_root_is_written_and_read_only_again(tmp_path):
                   MODULUS, "boot", *machine.roots)
     assert " ro," in done.stdout
     assert f'"cached": "/var/lib/modulus/bundles/{place_of(data)}"' in machine.status_file.read_text()
+
+
+# --- a file system of its own ---
+
+def loop_device(image: Path) -> str | None:
+    done = subprocess.run(["losetup", "-f", "--show", str(image)], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """An ext4 file system on a loop device: the device, and its label and UUID as fstab would name them."""
+    image, label = tmp_path / "disk.ext4", f"mod{os.getpid()}"
+    with open(image, "wb") as stream:
+        stream.truncate(32 << 20)
+    run("mke2fs", "-q", "-t", "ext4", "-L", label, image)
+    device = loop_device(image)
+    if device is None:
+        pytest.skip("loop devices are not allowed here")
+    uuid = run("blkid", "-p", "-s", "UUID", "-o", "value", device).strip()
+    yield {"device": device, "LABEL": f"LABEL={label}", "UUID": f"UUID={uuid}", "image": image}
+    run("losetup", "-d", device)
+
+
+def mounted(device: str) -> bool:
+    return f"{device} " in Path("/proc/self/mounts").read_text()
+
+
+def listed(disk, folder: str) -> str:
+    """Names in a directory of the file system, which must be sound."""
+    run("e2fsck", "-fn", disk["image"])
+    return run("debugfs", "-R", f"ls -p {folder}", disk["image"])
+
+
+@needs_mounts
+@pytest.mark.parametrize("how", ["device", "LABEL", "UUID"])
+def test_the_cache_on_a_partition_is_written_read_and_gone(tmp_path, disk, how):
+    machine = CacheMachine(tmp_path / "m")
+    data = ready(machine)
+    machine.write_root("etc/modulus/modulus.conf", f"[Source]\nCache={disk[how]}\n")
+    driver = machine.boot().driver
+    assert (driver["source"], driver["cached"]) == ("usr", f"{disk[how]}:/modulus/bundles/{place_of(data)}"), driver
+    assert not mounted(disk["device"]) and machine.cached == []
+    assert place_of(data).split("/")[1] in listed(disk, f"/modulus/bundles/{RELEASE}")
+    shutil.rmtree(machine.root / "usr/lib/modulus")
+    driver = machine.boot().driver
+    assert (driver["source"], driver["reason"]) == ("cache", "loaded"), driver
+    assert machine.command("cache", "verify").stdout == f"{place_of(data)}: good\n"
+    assert not mounted(disk["device"])
+
+
+@needs_mounts
+@pytest.mark.parametrize("how", ["device", "LABEL", "UUID"])
+def test_a_var_of_its_own_is_reached_by_the_targets_fstab(tmp_path, disk, how):
+    machine = CacheMachine(tmp_path / "m")
+    data = ready(machine)
+    machine.write_root("etc/fstab", f"{disk[how]} /var ext4 defaults 0 2\n")
+    machine.write_root("usr/lib/systemd/system/multi-user.target.wants/modulus-finish.service", "")
+    driver = machine.boot().driver
+    assert driver["cached"] == f"/var/lib/modulus/bundles/{place_of(data)}" and driver["warnings"] == [], driver
+    assert machine.cached == [] and not mounted(disk["device"])
+    assert place_of(data).split("/")[1] in listed(disk, f"/lib/modulus/bundles/{RELEASE}")
+    assert ".json" in listed(disk, f"/lib/modulus/trials/{RELEASE}")  # attempts are recorded there too
+    shutil.rmtree(machine.root / "usr/lib/modulus")
+    assert machine.boot().driver["source"] == "cache"
+
+
+@needs_mounts
+def test_a_partition_that_is_mounted_elsewhere_is_shared_and_stays_writable(tmp_path, disk):
+    machine = CacheMachine(tmp_path / "m")
+    data = ready(machine)
+    machine.write_root("etc/modulus/modulus.conf", f"[Source]\nCache={disk['device']}\n")
+    done = inside(f'mount {disk["device"]} /mnt; "$@"; touch /mnt/still-writable; cat /mnt/modulus/bundles/{place_of(data)} | wc -c; set -- true',
+                  MODULUS, "fetch", *machine.roots)
+    assert done.stdout.strip() == str(len(data))
+
+
+@needs_mounts
+@pytest.mark.parametrize("make", [("mkfs.erofs", "-q"), ("mke2fs", "-q", "-t", "ext2"), None], ids=["erofs", "ext2", "nothing"])
+def test_a_file_system_that_is_not_for_keeping_is_cache_unreachable(tmp_path, make):
+    machine = CacheMachine(tmp_path / "m")
+    ready(machine)
+    image = tmp_path / "disk"
+    with open(image, "wb") as stream:
+        stream.truncate(8 << 20)
+    if make and make[0] == "mkfs.erofs":
+        run(make[0], image, machine.root)
+    elif make:
+        run(*make, image)
+    device = loop_device(image)
+    if device is None:
+        pytest.skip("loop devices are not allowed here")
+    try:
+        machine.write_root("etc/modulus/modulus.conf", f"[Source]\nCache={device}\n")
+        driver = machine.boot().driver
+    finally:
+        run("losetup", "-d", device)
+    assert driver["reason"] == "loaded" and driver["cached"] is None
+    assert any(f"not cached: cache-unreachable: {device}:/modulus/bundles: {device} holds no file system" in line
+               for line in driver["warnings"]), driver["warnings"]
