@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`modulus cache`: looking at it, checking it, tidying it, bringing something in."""
+import fcntl
 import hashlib
 import json
 import os
@@ -322,6 +323,42 @@ def test_a_partition_that_is_not_there_is_cache_unreachable_and_the_boot_loads(h
     assert any("not cached: cache-unreachable: " in line for line in done.driver["warnings"])
     refused = host.command("fetch")
     assert refused.returncode == RESOURCES and "gpu: cache-unreachable: " in refused.stderr
+
+
+# --- one at a time ---
+
+WAITS = "waiting for another modulus that is at work"
+
+
+@pytest.fixture
+def held(host):
+    """The lock of the machine is this process' own."""
+    path = host.live / "run/modulus/lock"
+    path.parent.mkdir(parents=True)
+    with open(path, "w") as handle:
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        yield handle
+
+
+@pytest.mark.parametrize("words", [("rebuild",), ("cache", "prune"), ("cache", "import", "FILE"), ("cache", "unblock", "gpu")], ids=" ".join)
+def test_what_writes_waits_for_its_turn(host, held, tmp_path, words):
+    data = recipe().build()
+    (tmp_path / "FILE").write_bytes(data)
+    host.offer(data)
+    host.keep(data)
+    with subprocess.Popen([MODULUS, *words, *host.roots], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+                          env=plain_environment()) as program:
+        assert WAITS in program.stderr.readline()
+        assert program.poll() is None
+        fcntl.lockf(held, fcntl.LOCK_UN)
+        assert program.wait(20) == DONE
+
+
+@pytest.mark.parametrize("words", [("list",), ("verify",), ("prune", "--dry-run")], ids=" ".join)
+def test_what_only_looks_does_not_wait(host, held, words):
+    host.keep(recipe().build())
+    done = host.command("cache", *words)
+    assert done.returncode == DONE and WAITS not in done.stderr
 
 
 # --- a look does not depend on how much is cached ---
