@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,32 @@ def test_by_tag(tmp_path, registry):
 def test_by_digest(tmp_path, registry):
     top = Image.of((BUNDLE, GOOD)).top["digest"]
     fetched(NetMachine(tmp_path, f"oci://{registry.host}/fleet/{{name}}@{top}"))
+
+
+def put(url: str, data: bytes, content_type: str, method: str = "PUT") -> str:
+    """Returns Location."""
+    request = urllib.request.Request(url, data, {"Content-Type": content_type}, method=method)
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+        return answer.headers.get("Location", "")
+
+
+def test_what_oras_pushes(tmp_path, registry):
+    """oras is not in Debian. The artifact is as its push makes it, field by field (oras.land, "Pushing artifacts"; image-spec
+    1.1, "Guidelines for artifact usage"): the empty config with its data inside, a title for the layer, a date."""
+    place = f"http://{registry.host}/v2/oras/gpu"
+    for blob in (b"{}", GOOD):
+        upload = put(f"{place}/blobs/uploads/", b"", "application/octet-stream", "POST")
+        put(f"{upload}{'&' if '?' in upload else '?'}digest={digest(blob)}", blob, "application/octet-stream")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.modulus.bundle.v1",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest(b"{}"), "size": 2, "data": "e30="},
+        "layers": [{"mediaType": BUNDLE, "digest": digest(GOOD), "size": len(GOOD),
+                    "annotations": {"org.opencontainers.image.title": "gpu.tar.zst"}}],
+        "annotations": {"org.opencontainers.image.created": "2026-11-23T09:00:00Z"}}
+    put(f"{place}/manifests/1.0", json.dumps(manifest).encode(), manifest["mediaType"])
+    fetched(NetMachine(tmp_path, f"oci://{registry.host}/oras/gpu:{{version}}"))
 
 
 def test_an_index_of_two_platforms(tmp_path, registry):
