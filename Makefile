@@ -6,6 +6,7 @@
 #                      without build, sign and keygen)
 #   make demo          install what is missing, build, boot a machine twice, say what happened
 #   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too)
+#   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
 #   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
@@ -138,7 +139,7 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 
-.PHONY: all help deps deps-build deps-auto demo check check-unit check-fuzz fuzz check-cli check-boot check-bare lint ignition install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-bare lint ignition install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -149,7 +150,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo check check-unit check-fuzz fuzz check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo bench check check-unit check-fuzz fuzz check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 ifneq ($(KMOD_SRC),)
@@ -363,6 +364,19 @@ check-bare:
 
 demo: all
 	@$(PYTHON) tests/boot/demo.py
+
+# --- figures --------------------------------------------------------------------------------------
+
+build/bench:
+	@mkdir -p $@
+
+# what ours is held against: static like ours, with the same library and flags
+build/bench/%: tests/bench/%.c build/config build/ready | build/bench
+	$(call say,CC,$@)
+	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< -lzstd
+
+bench: all build/bench/floor build/bench/transfer
+	@$(PYTHON) tests/bench/bench.py
 
 # --- fuzz ------------------------------------------------------------------------------------------
 
