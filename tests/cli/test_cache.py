@@ -403,6 +403,30 @@ def test_quarantine_keeps_the_latest_four_and_64_mib(host):
     assert host.quarantined == []  # it alone is too big, and those that are older do not outlive it
 
 
+@needs_strace
+@pytest.mark.parametrize("first", [1, 3], ids=["at-once", "later"])
+def test_a_file_that_the_disk_cannot_read_is_replaced_and_not_put_aside(host, first):
+    """Nobody could look at it there either, and it may be a cable: without another source it stays."""
+    data = recipe().build()
+    kept = host.keep(data)
+    host.device()
+    host.module_is_live("alpha", "beta")
+
+    def boot() -> dict:
+        subprocess.run(["strace", "-f", "-o", "/dev/null", "-P", kept, "-e", f"inject=read:error=EIO:when={first}+", MODULUS, "boot",
+                        *host.roots], capture_output=True, env=plain_environment())
+        return json.loads(host.status_file.read_text())["drivers"][0]
+
+    before = kept.stat().st_ino
+    driver = boot()
+    assert driver["reason"] == "system-error" and "Input/output error" in driver["text"], driver
+    assert kept.read_bytes() == data and kept.stat().st_ino == before
+    host.offer(data)
+    driver = boot()
+    assert (driver["reason"], driver["source"]) == ("loaded", "usr")
+    assert kept.read_bytes() == data and kept.stat().st_ino != before and host.quarantined == []
+
+
 def test_quarantine_is_never_a_source(host):
     data = recipe().build()
     host.write_root(f"var/lib/modulus/bundles/.quarantine/{place_of(data).split('/')[1]}", data)
