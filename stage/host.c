@@ -9,6 +9,7 @@
 #include <libkmod.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #include "child.h"
@@ -96,6 +97,7 @@ static int open_root(const char *path, int *ret)
 int host_open(const char *root, const char *live, struct host *ret, struct err *err)
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	struct statvfs v;
 	int r;
 
 	h.root_path = strdup(root ? root : "/");
@@ -105,6 +107,7 @@ int host_open(const char *root, const char *live, struct host *ret, struct err *
 	r = open_root(h.root_path, &h.root_fd);
 	if (r < 0)
 		return err_sys(err, r, "%s", h.root_path);
+	h.root_was_readonly = fstatvfs(h.root_fd, &v) == 0 && (v.f_flag & ST_RDONLY);
 	r = open_root(h.live_path, &h.live_fd);
 	if (r < 0)
 		return err_sys(err, r, "%s", h.live_path);

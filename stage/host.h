@@ -32,6 +32,7 @@ extern const struct sysops sysops_refuse;
 struct host {
 	char *root_path;
 	int root_fd;
+	bool root_was_readonly; /* mounted so when we came; our own writes make it writable for a moment */
 	char *live_path;
 	int live_fd;
 	const struct sysops *ops;

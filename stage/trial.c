@@ -10,10 +10,9 @@
 
 #include <fcntl.h>
 #include <mntent.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "limit.h"
+#include "rootfs.h"
 #include "state.h"
 
 /* Where our unit of the real root is enabled: by Ignition or the operator, or by an OS image. */
@@ -113,17 +112,23 @@ int trial_check(const struct host *h, const struct trial *t, struct err *err)
 	return err_set(err, -E_BLOCKED, "went down with this kernel %u times, see modulus cache", misses);
 }
 
-/* A root that stays read-only after switch-root lets `finish` close nothing. */
+/*
+ * A root that stays read-only after switch-root lets `finish` close nothing. A /var of its own, and
+ * an ostree host's, are mounted for writing whatever the root is.
+ */
 static bool stays_readonly(const struct host *h)
 {
+	_cleanup_rootfs_dir_ struct rootfs_dir d = ROOTFS_DIR_NONE;
 	_cleanup_file_ FILE *fstab = NULL;
-	struct statvfs v;
+	struct err unsaid;
 	char buf[4096];
 	struct mntent m;
 	int fd;
 
-	if (fstatvfs(h->root_fd, &v) < 0 || !(v.f_flag & ST_RDONLY))
+	if (!h->root_was_readonly)
 		return false;
+	if (rootfs_dir_find(h, TRIAL_DIR, &d, &unsaid) < 0 || d.own.fs >= 0 || d.stateroot)
+		return false; /* what cannot be had is said by whoever writes there */
 	fd = host_root_open(h, "/etc/fstab", O_RDONLY | O_NONBLOCK);
 	fstab = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!fstab) {

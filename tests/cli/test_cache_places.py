@@ -176,6 +176,21 @@ def test_a_read_only_root_is_written_and_read_only_again(tmp_path):
     assert f'"cached": "/var/lib/modulus/bundles/{place_of(data)}"' in machine.status_file.read_text()
 
 
+@needs_mounts
+@pytest.mark.parametrize("fstab,recorded", [("/dev/vda1 / ext4 defaults 0 1", True), ("/dev/vda1 / ext4 ro,noatime 0 1", False), ("", False)],
+                         ids=["becomes-writable", "stays-read-only", "nobody-says"])
+def test_an_attempt_on_a_read_only_root_is_recorded_only_if_it_can_be_closed_later(tmp_path, fstab, recorded):
+    machine = CacheMachine(tmp_path / "m")
+    ready(machine)
+    machine.write_root("etc/fstab", fstab + "\n")
+    tree = tmp_path / "tree"
+    shutil.copytree(machine.root, tree, symlinks=True)
+    done = inside(f"mount -t tmpfs tmpfs {machine.root}; cp -a {tree}/. {machine.root}; mount -o remount,ro {machine.root}\n"
+                  f'"$@"; find {machine.root}/var/lib/modulus/trials -type f; set -- true', MODULUS, "boot", *machine.roots)
+    assert (".json" in done.stdout) == recorded
+    assert ("the root stays read-only" in machine.status_file.read_text()) != recorded
+
+
 # --- a file system of its own ---
 
 def loop_device(image: Path) -> str | None:
