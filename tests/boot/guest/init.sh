@@ -13,8 +13,8 @@ if [ -x /run/modulus/bin/modulus ]; then
 fi
 $report real-root kernel-log $bb dmesg
 $report real-root cache $bb find /var/lib/modulus -type f
-# what modulus-finish.service does in a root with systemd
-$bb mount -o remount,rw /
+# what modulus-finish.service does in a root with systemd; where nothing is kept it has nothing to write
+[ ! -d /var/lib/modulus ] || $bb mount -o remount,rw /
 if [ -x /run/modulus/bin/modulus ]; then
     $report real-root finish /run/modulus/bin/modulus finish
 fi
