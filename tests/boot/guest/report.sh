@@ -66,6 +66,9 @@ section processes $bb ps -o comm
 # a unit that has ended is forgotten, the journal keeps what it said
 section networkd $bb grep -rl _SYSTEMD_UNIT=systemd-networkd.service /run/log/journal
 section clock $bb date -u +%s
+section cpu $bb grep -m 1 flags /proc/cpuinfo
+section hardware-rng $bb cat /sys/class/misc/hw_random/rng_current
+section vmcore $bb ls /proc/vmcore
 
 section uptime $bb cat /proc/uptime
 section modules $bb cat /proc/modules

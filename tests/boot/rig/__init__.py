@@ -10,4 +10,8 @@ trees       the /usr and the root tree    disk        file systems, GPT, overlay
 guest       QEMU                          report      what the guest said
 machines    what all guests share         scenarios   the machines that the tests and the demo boot
 unit_order  the units, judged unbooted    webserver   where a guest fetches from
+cpio        archives for the kernel       saved       a guest that goes on from the same moment
+small       the machine for that          faultboots  disks, memory, clocks and inits that fail
+blocklog    what a guest wrote, in order  crashed     what a cut left in the cache
+powercut    cuts, in guests and worked out
 """

@@ -52,22 +52,22 @@ class Programs:
         return pair
 
     def build(self, kernel: Kernel, key: KeyPair, output: Path, name: str, version: str = "1", serial: int = 1,
-              with_dependencies: bool = True, build_id: str | None = None) -> Path:
+              with_dependencies: bool = True, build_id: str | None = None, firmware: Path | None = None) -> Path:
         """A signed bundle of the GPU driver for `kernel`; with everything it needs, or with the driver alone."""
         run(self.modulus, "build", "--name", name, "--version", version, "--serial", serial, "--kernel", kernel.release,
             "--kernel-dir", kernel.modules, *_identity(kernel, build_id), "--from-kernel", "--module", MODULE,
-            *(["--with-deps"] if with_dependencies else []), "--key", key.secret, "--output", output)
+            *(["--with-deps"] if with_dependencies else []), *(["--firmware", firmware] if firmware else []), "--key", key.secret, "--output", output)
         return output
 
     def build_of_module(self, kernel: Kernel, key: KeyPair, output: Path, name: str, module: Path,
-                        module_key: ModuleKey | None = None, with_build_id: bool = True) -> Path:
+                        module_key: ModuleKey | None = None, with_build_id: bool = True, serial: int = 1) -> Path:
         """A signed bundle of one module file, which gets the kernel's own signature by `module_key` as well.
 
         Without a build-id the builder sees neither the kernel's image nor its Module.symvers."""
         folder = output.with_suffix(".modules")
         folder.mkdir()
         shutil.copy(module, folder)
-        run(self.modulus, "build", "--name", name, "--version", "1", "--serial", "1", "--kernel", kernel.release,
+        run(self.modulus, "build", "--name", name, "--version", "1", "--serial", serial, "--kernel", kernel.release,
             "--kernel-dir", kernel.modules if with_build_id else folder, *(_identity(kernel) if with_build_id else []),
             *(["--module-key", module_key.secret, "--module-cert", module_key.certificate] if module_key else []),
             "--modules", folder, "--key", key.secret, "--output", output)

@@ -6,16 +6,17 @@ Hardware virtualisation is used only after a guest has really run with it: a /de
 """
 
 import atexit
+import contextlib
 import functools
 import gzip
 import os
-import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, pcap
+from . import cache, cpio, pcap
 from .debian import Kernel
 from .host import RigError, environment
 from .report import Report
@@ -49,6 +50,8 @@ class Hardware:
     network: bool = False           # a card; DHCP, name server and the host as HOST_ADDRESS, by QEMU itself
     clock: str | None = None        # what the battery-backed clock says; default: the host's time
     secure_boot: SecureBoot | None = None
+    memory_mib: int = MEMORY_MIB
+    more: tuple[str, ...] = ()      # further arguments of QEMU
 
 
 def end_all() -> None:
@@ -61,39 +64,46 @@ def end_all() -> None:
 atexit.register(end_all)
 
 
-def _run(command: list[str], limit: int) -> tuple[str, bool]:
-    """What QEMU itself said, and whether it ended within `limit` seconds."""
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen]:
+    """A guest, ended at the latest when the caller is done with it."""
     guest = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, errors="replace")
     _running.add(guest)
     try:
-        said, _ = guest.communicate(timeout=limit)
-        return said, True
-    except subprocess.TimeoutExpired:
-        guest.send_signal(signal.SIGKILL)
-        said, _ = guest.communicate()
-        return said, False
+        yield guest
     finally:
+        guest.kill()
+        guest.wait()
         _running.discard(guest)
 
 
-def _base(accelerator: str, kernel: Path, memory_mib: int) -> list[str]:
+def finish(guest: subprocess.Popen, limit: float) -> tuple[str, bool]:
+    """What QEMU itself said, and whether it ended within `limit` seconds."""
+    try:
+        said, _ = guest.communicate(timeout=limit)
+        return said, True
+    except subprocess.TimeoutExpired:
+        guest.kill()
+        said, _ = guest.communicate()
+        return said, False
+
+
+def _run(command: list[str], limit: int) -> tuple[str, bool]:
+    with running(command) as guest:
+        return finish(guest, limit)
+
+
+def base_command(accelerator: str, kernel: Path, memory_mib: int) -> list[str]:
     return ["qemu-system-x86_64", "-M", "q35", *MACHINE[accelerator], "-smp", "1", "-m", str(memory_mib), "-nodefaults",
             "-no-reboot", "-display", "none", "-kernel", str(kernel)]
 
 
 def _probe_initramfs() -> bytes:
-    """A cpio archive whose /init is a busybox script that powers the machine off."""
-    def entry(name: str, mode: int, data: bytes) -> bytes:
-        header = "070701" + "".join(f"{value:08X}" for value in (
-            0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0))
-        head = header.encode() + name.encode() + b"\0"
-        return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
-
-    busybox = Path("/usr/bin/busybox").read_bytes()
+    """An initramfs whose /init is a busybox script that powers the machine off."""
     script = b"#!/busybox sh\n/busybox echo probe: alive\n/busybox poweroff -f\n"
-    return gzip.compress(entry("busybox", 0o100755, busybox) + entry("init", 0o100755, script)
-                         + entry("TRAILER!!!", 0, b""), 1)
+    return gzip.compress(cpio.archive([cpio.script("busybox", Path("/usr/bin/busybox").read_bytes()),
+                                       cpio.script("init", script)]), 1)
 
 
 @functools.cache
@@ -108,7 +118,7 @@ def accelerator(kernel: Kernel) -> str:
 
     def probe(folder: Path) -> None:
         (folder / "probe.img").write_bytes(_probe_initramfs())
-        said, _ = _run([*_base("kvm", kernel.vmlinux, 256), "-initrd", str(folder / "probe.img"), "-serial", "stdio",
+        said, _ = _run([*base_command("kvm", kernel.vmlinux, 256), "-initrd", str(folder / "probe.img"), "-serial", "stdio",
                         "-append", "console=ttyS0 panic=-1"], KVM_PROBE_LIMIT)
         (folder / "probe.img").unlink()
         (folder / "accelerator").write_text("kvm" if "probe: alive" in said else "tcg")
@@ -117,40 +127,65 @@ def accelerator(kernel: Kernel) -> str:
     return (cache.kept("accelerator", cache.digest(boot_id, kernel.release), probe, keep=1) / "accelerator").read_text()
 
 
+def disk_drive(layer: Path) -> list[str]:
+    """QEMU's arguments for the drive `disk`: a qcow2 layer, whose guest is never cut off."""
+    return ["-drive", f"if=none,id=disk,file={layer},format=qcow2,cache=unsafe"]
+
+
+def command(kind: str, kernel: Kernel, initramfs: Path, arguments: list[str], hardware: Hardware,
+            logs: tuple[Path, Path], drive: list[str]) -> list[str]:
+    """QEMU's whole command line; `logs` are the console and the report."""
+    secure, (console, report) = hardware.secure_boot, logs
+    made = [
+        *base_command(kind, secure.kernel if secure else kernel.vmlinux, hardware.memory_mib),
+        *(secure.arguments if secure else []), "-initrd", str(initramfs),
+        "-serial", f"file:{console}", "-serial", f"file:{report}",
+        *drive, "-device", "virtio-blk-pci,drive=disk",
+        "-append", " ".join(KERNEL_ARGUMENTS + arguments), *hardware.more]
+    if hardware.gpu:
+        made += GPU
+    if hardware.network:
+        made += NETWORK
+    if hardware.clock:
+        made += ["-rtc", f"base={hardware.clock}"]
+    if hardware.ignition:
+        made += ["-fw_cfg", f"name=opt/com.coreos/config,file={hardware.ignition}"]
+    return made
+
+
+def log_files(name: str, folder: Path) -> tuple[Path, Path]:
+    """Console and report of the guest `name`, not there yet."""
+    logs = folder / f"{name}.console", folder / f"{name}.report"
+    for log in logs:
+        log.unlink(missing_ok=True)
+    return logs
+
+
+def judge(result: Report) -> Report:
+    """The report of a guest that is gone; AssertionError with the console's tail when its real root did not end."""
+    if not result.ended:
+        raise AssertionError(f"{result.name}: the guest did not reach the end of the real root; last lines of its console:\n"
+                             + result.console_tail())
+    return result
+
+
 def boot(name: str, folder: Path, kernel: Kernel, initramfs: Path, arguments: list[str], hardware: Hardware,
          whole: bool = True) -> Report:
     """Boot once; AssertionError with the console's tail when a boot that should be whole did not run to the real root's end,
     and when one that need not did not end at all."""
-    console, report, packets = (folder / f"{name}.{kind}" for kind in ("console", "report", "pcap"))
-    kind = accelerator(kernel)
-    secure = hardware.secure_boot
-    command = [
-        *_base(kind, secure.kernel if secure else kernel.vmlinux, MEMORY_MIB), *(secure.arguments if secure else []),
-        "-initrd", str(initramfs),
-        "-serial", f"file:{console}", "-serial", f"file:{report}",
-        "-drive", f"if=none,id=disk,file={hardware.disk},format=qcow2,cache=unsafe",
-        "-device", "virtio-blk-pci,drive=disk",
-        "-append", " ".join(KERNEL_ARGUMENTS + arguments)]
-    if hardware.gpu:
-        command += GPU
+    logs, packets, kind = log_files(name, folder), folder / f"{name}.pcap", accelerator(kernel)
+    words = command(kind, kernel, initramfs, arguments, hardware, logs, disk_drive(hardware.disk))
     if hardware.network:
-        command += NETWORK
-        command += ["-object", f"filter-dump,id=dump,netdev=net,file={packets},maxlen={PACKET_BYTES}"]
-    if hardware.clock:
-        command += ["-rtc", f"base={hardware.clock}"]
-    if hardware.ignition:
-        command += ["-fw_cfg", f"name=opt/com.coreos/config,file={hardware.ignition}"]
-    (folder / f"{name}.command").write_text(" ".join(command) + "\n")
-    for log in (console, report, packets):
-        log.unlink(missing_ok=True)
+        packets.unlink(missing_ok=True)
+        words += ["-object", f"filter-dump,id=dump,netdev=net,file={packets},maxlen={PACKET_BYTES}"]
+    (folder / f"{name}.command").write_text(" ".join(words) + "\n")
     started = time.monotonic()
-    said, in_time = _run(command, LIMIT[kind])
-    seconds = time.monotonic() - started
-    if not (console.exists() and report.exists()):
+    said, in_time = _run(words, LIMIT[kind])
+    if not all(log.exists() for log in logs):
         raise RigError(f"{name}: QEMU did not start:\n{said}")
-    result = Report.read(name, console, report, kind, seconds, pcap.read(packets) if hardware.network else [])
-    if not in_time or (whole and not result.ended):
-        why = "did not reach the end of the real root" if in_time else f"did not end within {LIMIT[kind]} seconds"
-        raise AssertionError(f"{name}: the guest {why} ({console}); last lines of its console:\n"
-                             + result.console_tail() + "\n" + said)
-    return result
+    seconds = time.monotonic() - started
+    result = Report.read(name, *logs, kind, seconds, pcap.read(packets) if hardware.network else [])
+    if not in_time:
+        raise AssertionError(f"{name}: the guest did not end within {LIMIT[kind]} seconds; last lines of its console:\n"
+                             + result.console_tail())
+    return judge(result) if whole else result

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from . import bundles, debian, disk, guest, host, ignition, initramfs, modules, trees
 from .report import Report
@@ -28,6 +29,7 @@ ROOT_ARGUMENT = f"root=PARTUUID={UUID_ROOT}"
 USR_ARGUMENTS = [f"mount.usr=PARTUUID={UUID_USR}", "mount.usrfstype=erofs", "mount.usrflags=ro"]
 SMALL_INIT = "init=/usr/bin/modulus-test-init"
 LONE_INIT = "init=/bin/modulus-test-init"
+Made = TypeVar("Made")
 FIRST_BOOT = ["ignition.platform.id=qemu", "ignition.firstboot=1"]
 
 
@@ -51,10 +53,18 @@ class Workshop:
         self.say = say
         self._lock = threading.RLock()
         self._network: dict[str, Path] = {}
+        self._shared: dict[Callable, object] = {}
         host.require_tools()
         disk.fresh_folder(folder)
         # copies: a build that runs meanwhile must not change what is tested half way
         self.programs = bundles.Programs.copied(folder)
+
+    def shared(self, make: Callable[["Workshop"], Made]) -> Made:
+        """What `make` makes of this workshop; made once, for whoever asks first."""
+        with self._lock:
+            if make not in self._shared:
+                self._shared[make] = make(self)
+            return self._shared[make]
 
     @cached_property
     def kernel(self) -> debian.Kernel:
