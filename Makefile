@@ -6,6 +6,7 @@
 #                      without build, sign and keygen)
 #   make demo          install what is missing, build, boot a machine twice, say what happened
 #   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too)
+#   make check-powercut  200 power cuts and 1,000 crash images, of which make check does a tenth and a fifth
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
 #   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
@@ -139,7 +140,7 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 
-.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-bare lint ignition install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-bare lint ignition install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -150,7 +151,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo bench check check-unit check-fuzz fuzz check-cli check-boot lint,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 ifneq ($(KMOD_SRC),)
@@ -358,6 +359,10 @@ check-cli: all
 check-boot: all
 	$(call say,TEST,tests/boot)
 	$(Q)$(PYTEST) tests/boot
+
+check-powercut: all
+	$(call say,TEST,tests/boot/test_boot_powercut.py)
+	$(Q)MODULUS_CUTS=200 MODULUS_CRASH_IMAGES=1000 $(PYTEST) tests/boot/test_boot_powercut.py
 
 check-bare:
 	tests/deps/bare-chroot.sh 'make deps && make'

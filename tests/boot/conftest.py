@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots the machines that the chosen tests ask for, two at a time, in the background.
 
-A test names a machine (a function of rig/scenarios.py) as its argument and gets what its guests said. All machines that
-any chosen test needs are started when collection ends, so that one boots while another's tests run.
+A test names a machine (a function of rig/scenarios.py, faultboots.py or powercut.py) as its argument and gets what its
+guests said. All machines that any chosen test needs are started when collection ends, so that one boots while another's
+tests run.
 """
 
 import os
@@ -11,10 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from rig import guest, places, scenarios
+from rig import faultboots, guest, places, powercut, scenarios
 from rig.machines import Workshop
 
 GUESTS_AT_ONCE = int(os.environ.get("MODULUS_GUESTS") or min(2, os.cpu_count() or 1))
+
+# the longest first
+MACHINES = powercut.ALL | scenarios.ALL | faultboots.ALL
 
 _pool = ThreadPoolExecutor(GUESTS_AT_ONCE, thread_name_prefix="guest")
 _boots: dict[str, Future] = {}
@@ -34,7 +38,7 @@ def the_workshop() -> Workshop:
 def _boot(name: str) -> Future:
     """The machine of that name, started if nobody has."""
     if name not in _boots:
-        _boots[name] = _pool.submit(lambda: scenarios.ALL[name](the_workshop()))
+        _boots[name] = _pool.submit(lambda: MACHINES[name](the_workshop()))
     return _boots[name]
 
 
@@ -42,7 +46,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    for name in scenarios.ALL:
+    for name in MACHINES:
         if name in wanted:
             _boot(name)
 
@@ -73,4 +77,4 @@ def _machine(name: str):
     return booted
 
 
-globals().update({f"machine_{name}": _machine(name) for name in scenarios.ALL})
+globals().update({f"machine_{name}": _machine(name) for name in MACHINES})

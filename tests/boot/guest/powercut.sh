@@ -1,0 +1,31 @@
+#!/usr/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: Apache-2.0
+# Test only: PID 1 of a real root whose power may be cut at any moment. It writes what is done to an unused sector of the
+# disk as well, so that the log of all writes has it in its place.
+
+bb=/usr/bin/busybox
+report=/usr/bin/modulus-report
+disk=/dev/vda
+unused_sector=1024
+
+# flushed as well, behind the mark: an image of the moment between the two has what was durable without it
+mark() {
+    echo "MARK $1" | $bb dd of=$disk bs=512 count=1 conv=fsync seek=$unused_sector 2> /dev/null
+}
+
+mark booted
+$report real-root finish /run/modulus/bin/modulus finish
+$report real-root
+if [ -e /run/test-rebuild ]; then
+    $report real-root rebuild /run/modulus/bin/modulus rebuild
+    mark rebuilt
+fi
+# time for the file system to write what nobody asked it to (root is mounted with commit=1)
+[ -e /run/test-linger ] && $bb sleep 3
+$report real-root trials $bb find /var/lib/modulus/trials -type f -exec $bb cat {} +
+$report real-root cache $bb find /var/lib/modulus -type f
+$report real-root kernel-log $bb dmesg
+$report real-root end $bb true
+# no sync: what was not made durable by now is lost
+$bb poweroff -nf

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel says of an init that failed is what the report says, errno by errno; and a module that is live already
+is no failure."""
+
+import errno
+import os
+
+import pytest
+
+from rig.faultboots import ERRNOS
+
+SECOND = 1_000_000
+# all others are `init-failed`
+REASONS = {errno.ENOMEM: "no-space", errno.EKEYREJECTED: "unsigned-module"}
+
+
+@pytest.mark.parametrize("code", ERRNOS)
+def test_an_init_that_returns_an_errno_is_told_by_its_name(failing_inits, code):
+    driver = failing_inits.boot.driver("initramfs", f"errno-{code}")
+    assert driver["reason"] == REASONS.get(code, "init-failed"), driver["text"]
+    assert "fault_errno" in driver["text"] and os.strerror(code) in driver["text"]
+    assert driver["modules"] == []
+
+
+@pytest.mark.parametrize("code", ERRNOS)
+def test_what_such_an_init_said_is_in_the_report(failing_inits, code):
+    said = [line for line in failing_inits.boot.driver("initramfs", f"errno-{code}")["kernel_log"] if "this is error" in line]
+    assert said == [f"fault_errno: this is error {code}"]
+
+
+def test_an_init_that_returns_eexist_is_not_taken_for_a_live_module(failing_inits):
+    assert failing_inits.boot.driver("initramfs", f"errno-{errno.EEXIST}")["reason"] == "init-failed"
+    assert "fault_errno" not in failing_inits.boot.modules("real-root")
+
+
+def test_a_module_that_is_live_already_is_used_as_it_is(failing_inits):
+    first, second = (failing_inits.boot.driver("initramfs", name) for name in ("live-first", "live-second"))
+    assert (first["reason"], second["reason"]) == ("loaded", "loaded")
+    assert [module["from"] for module in first["modules"]] == ["bundle"]
+    assert [module["from"] for module in second["modules"]] == ["live"]
+    assert len(failing_inits.boot.kernel_log("hello_gpu: hello")) == 1
+
+
+def test_no_failing_init_holds_the_boot_up(failing_inits):
+    status = failing_inits.boot.status("initramfs")
+    assert status["finished_us"] - status["started_us"] < 60 * SECOND
