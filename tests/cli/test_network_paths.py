@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way to a server: redirects between hosts, TLS, proxies, names that nobody knows, no network at all."""
 import itertools
+import json
 import shutil
 import socket
 import subprocess
@@ -383,3 +384,18 @@ def test_a_name_that_does_not_exist(tmp_path, name_server):
     assert done.code == DONE and done.seconds < 8, done
     alone = NetMachine(tmp_path / "alone", "http://bundles.invalid/x").run("fetch", *words)
     assert alone.code == NETWORK and "bundles.invalid" in alone.lines[0]
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True).returncode != 0,
+                    reason="mounts are not allowed here")
+def test_a_stateless_machine_streams_into_memory_and_goes_on(tmp_path):
+    """No writable disk at all: the root is read-only and nobody may change that; /run and memory are all there is."""
+    with BadServer() as server:
+        machine = NetMachine(tmp_path / "m", server.serve("/x", good(GOOD)))
+        frozen = (f"mount --bind {machine.root} {machine.root}; mount -o remount,bind,ro {machine.root}\n"
+                  'exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$@"')
+        done = machine.run("boot", "unshare", "-m", "sh", "-euc", frozen, "sh")
+    status = json.loads(machine.status_file.read_text())["drivers"][0]
+    assert done.code == DONE and status["reason"] == "loaded" and status["source"] == "http"
+    assert status["cached"] is None and machine.in_cache == []
+    assert [warning.split(":")[0] for warning in status["warnings"]] == ["not cached", "attempt not recorded"]
