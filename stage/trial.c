@@ -39,7 +39,9 @@ static char *name_of(const struct trial *t)
 
 static int boot_id(const struct host *h, char *ret, size_t size)
 {
-	return read_line_at(h->live_fd, "proc/sys/kernel/random/boot_id", ret, size);
+	int r = read_line_at(h->live_fd, "proc/sys/kernel/random/boot_id", ret, size);
+
+	return r == 0 && !*ret ? -ENODATA : r; /* "" stands for no attempt */
 }
 
 /* 0 also for a record that is not one of ours: it counts as none, as a torn cache file does. -ENOENT: none. */
