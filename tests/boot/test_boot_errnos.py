@@ -10,8 +10,8 @@ import pytest
 from rig.faultboots import ERRNOS
 
 SECOND = 1_000_000
-# all others are `init-failed`
-REASONS = {errno.ENOMEM: "no-space", errno.EKEYREJECTED: "unsigned-module"}
+# all others are `init-failed`. ENOEXEC is what the kernel itself says of a module that is not for it
+REASONS = {errno.ENOMEM: "no-space", errno.EKEYREJECTED: "unsigned-module", errno.ENOEXEC: "wrong-kernel"}
 
 
 @pytest.mark.parametrize("code", ERRNOS)
