@@ -4,9 +4,10 @@
 Each contender runs once per round, the rounds one after another, so that a slow minute of the machine hits all of
 them; the result is the median of the rounds, with the quartiles as spread. Out: a table, and build/bench.json.
 
-A row of the table is a measured time over what it is held against. Nothing here inserts a module: a kernel is not
-involved, the machine is one of directories (tests/tools/fakehost.py) on which the driver's module is live already. So
-"load" is everything up to the finit_module(2) call, on both sides: sealed memory that the call would take.
+A row of the table is a measured time over what it is held against. Two places:
+- in a guest, with a real kernel that takes the modules (inguest.py);
+- here, on a machine of directories (tests/tools/fakehost.py) on which the driver's module is live already. There "load"
+  is everything up to the finit_module(2) call, on both sides: what our own code takes can be seen, and where it goes.
 """
 import json
 import os
@@ -27,6 +28,8 @@ sys.path[:0] = [str(TESTS / "tools"), str(TESTS / "boot")]
 from fakehost import Machine                                        # noqa: E402
 from program import BUILD, MODULUS, MODULUS_BOOT, environment       # noqa: E402
 from rig import debian                                              # noqa: E402
+
+import inguest                                                      # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
 WARM_UP = 2             # rounds that are not counted: caches fill, the CPU's clock settles
@@ -66,17 +69,26 @@ class Contender:
 
 @dataclass
 class Row:
-    """`ours` over the slowest of `against`, and what is promised."""
+    """`ours` over the slowest of `against`, and what is promised, where something is."""
     what: str
     ours: Contender
     against: list[Contender]
-    target: float
+    target: float | None = None
 
     @property
     def ratio(self) -> float:
         """Of each round by itself, since its contenders ran next to each other; then the median."""
         return statistics.median(ours / max(theirs) for ours, theirs in
                                  zip(self.ours.seconds, zip(*(contender.seconds for contender in self.against))))
+
+
+@dataclass
+class Group:
+    """What was measured at one place with one bundle."""
+    where: str
+    bundle: str
+    contenders: list[Contender]
+    rows: list[Row]
 
 
 def run(*words: object) -> str:
@@ -138,12 +150,12 @@ class Bundle:
             raise SystemExit(f"bench: {driver['reason']} from {driver['source']} instead of {source}: {driver['text']}")
 
 
-def measure(folder: Path) -> tuple[Bundle, list[Contender], list[Row]]:
+def measure_here(folder: Path) -> Group:
     bundle = Bundle(folder)
     server = WebServer(folder / "nginx", bundle.path.parent)
     bundle.machine.driver(Source=f"From=cache: http://127.0.0.1:{server.port}{PATH}")
     floor = Contender("decompress + load alone", [str(BUILD / "bench/floor"), str(bundle.path)])
-    transfer = Contender("transfer alone", [str(BUILD / "bench/transfer"), str(server.port), PATH, str(bundle.stored)])
+    transfer = Contender("transfer alone", [str(BUILD / "bench/transfer"), "127.0.0.1", str(server.port), PATH, str(bundle.stored)])
     miss = Contender("network miss", [str(MODULUS_BOOT), "boot", *bundle.machine.roots], bundle.forget,
                      lambda: bundle.loaded_from("http"))
     contenders = [miss, floor, transfer]
@@ -153,24 +165,39 @@ def measure(folder: Path) -> tuple[Bundle, list[Contender], list[Row]]:
                 contender.round(number >= WARM_UP)
     finally:
         server.close()
-    return bundle, contenders, [Row("network miss over max(transfer, decompress + load)", miss, [transfer, floor], 1.3)]
+    return Group("here, nothing inserted", f"{MODULE}, {bundle.stored / 1e6:.1f} MB stored, {bundle.unpacked / 1e6:.1f} MB unpacked",
+                 contenders, [Row("network miss over max(transfer, decompress)", miss, [transfer, floor])])
 
 
-def table(bundle: Bundle, contenders: list[Contender], rows: list[Row]) -> str:
-    lines = [f"{MODULE}: {bundle.stored / 1e6:.1f} MB stored, {bundle.unpacked / 1e6:.1f} MB unpacked", ""]
-    for one in contenders:
-        low, high = one.quartiles
-        lines.append(f"{one.what:<52}{one.median * 1e3:>8.1f} ms  ({low * 1e3:.1f} .. {high * 1e3:.1f})")
-    for row in rows:
-        verdict = "reached" if row.ratio <= row.target else "NOT REACHED"
-        lines.append(f"{row.what:<52}{row.ratio:>8.2f} x   (at most {row.target}): {verdict}")
+def measure_in_guest(folder: Path) -> Group:
+    bundle, seconds = inguest.seconds(folder, WARM_UP + ROUNDS, lambda files: WebServer(folder / "nginx-guest", files))
+    miss, floor, transfer = (Contender(what, [], seconds=seconds[name][WARM_UP:]) for what, name in (
+        ("network miss", "miss"), ("decompress + load alone", "floor"), ("transfer alone", "transfer")))
+    if not len(miss.seconds) == len(floor.seconds) == len(transfer.seconds) == ROUNDS:
+        raise SystemExit(f"bench: rounds are missing in the guest: {seconds}")
+    return Group("in a guest, into its kernel", f"{inguest.DRIVER} and all it needs, {bundle.stat().st_size / 1e6:.1f} MB stored",
+                 [miss, floor, transfer], [Row("network miss over max(transfer, decompress + load)", miss, [transfer, floor], 1.3)])
+
+
+def table(groups: list[Group]) -> str:
+    lines = []
+    for group in groups:
+        lines += ["", f"{group.where}: {group.bundle}"]
+        for one in group.contenders:
+            low, high = one.quartiles
+            lines.append(f"  {one.what:<52}{one.median * 1e3:>8.1f} ms  ({low * 1e3:.1f} .. {high * 1e3:.1f})")
+        for row in group.rows:
+            verdict = "" if row.target is None else f"(at most {row.target}): " + ("reached" if row.ratio <= row.target else "NOT REACHED")
+            lines.append(f"  {row.what:<52}{row.ratio:>8.2f} x   {verdict}".rstrip())
     return "\n".join(lines)
 
 
-def as_json(bundle: Bundle, contenders: list[Contender], rows: list[Row]) -> dict:
-    return {"bundle": {"module": MODULE, "stored": bundle.stored, "unpacked": bundle.unpacked},
-            "seconds": {one.what: {"median": one.median, "quartiles": one.quartiles, "rounds": one.seconds} for one in contenders},
-            "ratios": {row.what: {"ratio": row.ratio, "target": row.target, "reached": row.ratio <= row.target} for row in rows}}
+def as_json(groups: list[Group]) -> list[dict]:
+    return [{"where": group.where, "bundle": group.bundle,
+             "seconds": {one.what: {"median": one.median, "quartiles": one.quartiles, "rounds": one.seconds} for one in group.contenders},
+             "ratios": {row.what: {"ratio": row.ratio, "target": row.target,
+                                   "reached": row.target is None or row.ratio <= row.target} for row in group.rows}}
+            for group in groups]
 
 
 def go_first() -> str:
@@ -186,11 +213,11 @@ def main() -> None:
     priority = go_first()
     # memory: the disk of the machine that measures is nobody's merit
     with tempfile.TemporaryDirectory(prefix="modulus-bench-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
-        measured = measure(Path(folder))
+        measured = [measure_in_guest(Path(folder)), measure_here(Path(folder))]
     conditions = {"rounds": ROUNDS, "cpus": os.cpu_count(), "load": os.getloadavg()[0], "priority": priority}
-    (BUILD / "bench.json").write_text(json.dumps({**conditions, **as_json(*measured)}, indent=1) + "\n")
+    (BUILD / "bench.json").write_text(json.dumps({**conditions, "groups": as_json(measured)}, indent=1) + "\n")
     print(", ".join(f"{what} {value}" for what, value in conditions.items()))
-    print(table(*measured))
+    print(table(measured))
 
 
 if __name__ == "__main__":

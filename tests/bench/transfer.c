@@ -2,7 +2,7 @@
 /*
  * transfer.c - a file over HTTP into nowhere: the least that any client does, for comparison.
  *
- * transfer PORT PATH BYTES    from 127.0.0.1; fails unless exactly so many bytes of body come
+ * transfer ADDRESS PORT PATH BYTES    fails unless exactly so many bytes of body come
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -22,21 +22,22 @@ static void fail(const char *what)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET };
 	char *bytes = malloc(READ_BYTES), *body;
 	size_t headers = 0, wanted, got = 0;
 	char request[512];
 	ssize_t n;
 	int fd;
 
-	if (argc != 4 || !bytes)
-		fail("usage: transfer PORT PATH BYTES");
-	to.sin_port = htons((uint16_t)atoi(argv[1]));
-	wanted = strtoull(argv[3], NULL, 10);
+	if (argc != 5 || !bytes || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1)
+		fail("usage: transfer ADDRESS PORT PATH BYTES");
+	to.sin_port = htons((uint16_t)atoi(argv[2]));
+	wanted = strtoull(argv[4], NULL, 10);
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		fail("connect");
-	n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", argv[2]);
+	n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", argv[3],
+		     argv[1]);
 	if (write(fd, request, (size_t)n) != n)
 		fail("write");
 	while ((n = read(fd, bytes, READ_BYTES)) > 0) {
