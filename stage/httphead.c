@@ -94,6 +94,9 @@ int http_head_check(const struct http_head *h, long status, struct http_progress
 		snprintf(p->validator, sizeof(p->validator), "%s", validator);
 		return 0;
 	}
+	/* RFC 9110, 15.3.7: a part that If-Range asked for repeats the ETag, but need not repeat Last-Modified */
+	if (status == 206 && !validator[0] && p->validator[0] != '"')
+		validator = p->validator;
 	if (!p->validator[0] || !streq(p->validator, validator))
 		return err_set(err, -E_NETWORK, "the file changed while it was read");
 	if (status == 200)

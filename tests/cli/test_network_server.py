@@ -108,6 +108,10 @@ CASES: dict[str, Case] = {
     "closed, a weak validator and a date": works(
         part(BIG, 100_000, etag=None, Last_Modified="Mon, 23 Nov 2026 01:02:03 GMT", ETag='W/"one"'),
         good(BIG, etag='W/"one"', Last_Modified="Mon, 23 Nov 2026 01:02:03 GMT"), bundle=BIG, requests=2, sent=len(BIG) + 2048),
+    "closed, a date that the rest does not repeat": works(
+        part(BIG, 100_000, etag=None, Last_Modified="Mon, 23 Nov 2026 01:02:03 GMT"), lambda to: (to.head(
+            "206 Partial Content", Content_Length=len(BIG) - 100_000, Content_Range=f"bytes 100000-{len(BIG) - 1}/{len(BIG)}"),
+            to.send(BIG[100_000:])), bundle=BIG, requests=2, sent=len(BIG) + 2048),
     "closed, then gone": network("status 404", part(BIG, 100_000), status("404 Not Found"), requests=2),
     "closed without a length": fails(UNTRUSTED, "truncated", lambda to: (to.head(), to.send(BIG[:100_000])), requests=1),
     "closed, then only closed": network("", part(BIG, 100_000), saying(b""), requests=4),

@@ -16,6 +16,7 @@ static struct http_head head_of(const char *lines)
 
 #define FILE_OF(etag) "HTTP/1.1 200 OK\r\nETag: " etag "\r\n\r\n"
 #define PART_OF(etag, range) "HTTP/1.1 206 Partial Content\r\nETag: " etag "\r\nContent-Range: " range "\r\n\r\n"
+#define PART(range) "HTTP/1.1 206 Partial Content\r\nContent-Range: " range "\r\n\r\n"
 
 static void test_names_have_no_case_and_values_no_blanks_around(void **state)
 {
@@ -125,12 +126,14 @@ static void test_the_first_answer_is_the_file_from_its_beginning(void **state)
 	assert_string_equal(p.validator, "\"a\"");
 }
 
-static const struct {
+struct later {
 	const char *head;
 	long status;
 	uint64_t skip;
 	const char *refused;
-} later[] = {
+};
+
+static const struct later of_an_etag[] = {
 	{ PART_OF("\"a\"", "bytes 7-9/10"), 206, 0, NULL },
 	{ FILE_OF("\"a\""), 200, 7, NULL },
 	{ PART_OF("\"a\"", "bytes 6-9/10"), 206, 0, "another part of the file than was asked for" },
@@ -138,16 +141,17 @@ static const struct {
 	{ PART_OF("\"b\"", "bytes 7-9/10"), 206, 0, "the file changed while it was read" },
 	{ FILE_OF("\"b\""), 200, 0, "the file changed while it was read" },
 	{ "HTTP/1.1 200 OK\n\n", 200, 0, "the file changed while it was read" },
+	{ PART("bytes 7-9/10"), 206, 0, "the file changed while it was read" },
 	{ "HTTP/1.1 416 x\nETag: \"a\"\n\n", 416, 0, "status 416" },
 	{ "HTTP/1.1 200 OK\nETag: \"a\"\nContent-Encoding: gzip\n\n", 200, 0,
 	  "the answer is encoded (gzip), which was not asked for" },
 };
 
-static void test_a_later_answer_is_the_rest_of_the_same_file(void **state)
+/* The answers after one of a validator: 7 bytes are there. */
+static void assert_later(const char *first_head, const struct later *later, size_t n)
 {
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
-		const struct http_head first = head_of(FILE_OF("\"a\"")), h = head_of(later[i].head);
+	for (size_t i = 0; i < n; i++) {
+		const struct http_head first = head_of(first_head), h = head_of(later[i].head);
 		struct http_progress p = { 0 };
 		struct err err = { 0 };
 		int r;
@@ -159,6 +163,29 @@ static void test_a_later_answer_is_the_rest_of_the_same_file(void **state)
 		assert_string_equal(err.text, later[i].refused ? later[i].refused : "");
 		assert_int_equal(p.skip, later[i].skip);
 	}
+}
+
+static void test_a_later_answer_is_the_rest_of_the_same_file(void **state)
+{
+	(void)state;
+	assert_later(FILE_OF("\"a\""), of_an_etag, ARRAY_SIZE(of_an_etag));
+}
+
+/* A server that has dates only need not repeat them in a part. */
+static const struct later of_a_date[] = {
+	{ PART("bytes 7-9/10"), 206, 0, NULL },
+	{ PART("bytes 6-9/10"), 206, 0, "another part of the file than was asked for" },
+	{ "HTTP/1.1 206 x\nLast-Modified: then\nContent-Range: bytes 7-9/10\n\n", 206, 0, NULL },
+	{ "HTTP/1.1 206 x\nLast-Modified: now\nContent-Range: bytes 7-9/10\n\n", 206, 0, "the file changed while it was read" },
+	{ PART_OF("\"a\"", "bytes 7-9/10"), 206, 0, "the file changed while it was read" },
+	{ "HTTP/1.1 200 OK\nLast-Modified: then\n\n", 200, 7, NULL },
+	{ "HTTP/1.1 200 OK\n\n", 200, 0, "the file changed while it was read" },
+};
+
+static void test_a_part_need_not_repeat_the_date(void **state)
+{
+	(void)state;
+	assert_later("HTTP/1.1 200 OK\nLast-Modified: then\n\n", of_a_date, ARRAY_SIZE(of_a_date));
 }
 
 static void test_without_a_validator_nothing_goes_on(void **state)
@@ -185,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_where_a_part_begins),
 		cmocka_unit_test(test_the_first_answer_is_the_file_from_its_beginning),
 		cmocka_unit_test(test_a_later_answer_is_the_rest_of_the_same_file),
+		cmocka_unit_test(test_a_part_need_not_repeat_the_date),
 		cmocka_unit_test(test_without_a_validator_nothing_goes_on),
 	};
 
