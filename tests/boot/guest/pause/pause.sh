@@ -10,6 +10,8 @@ $bb sync
 echo 3 > /proc/sys/vm/drop_caches
 # open first: opening throws away what has arrived
 exec 3< /dev/ttyS2
+# nobody reads an echo: on close the kernel would wait half a minute for one of more than 256 characters to be gone
+$bb stty -echo <&3
 echo "@paused" > /dev/ttyS1
 read -r words <&3
 exec 3<&-
