@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The power fails while a bundle goes into the cache at first boot, or while the cache is rebuilt, and what was not flushed
-is lost: what bears a bundle's name is whole, what was reported is there, and the next boot brings the GPU. `make
+"""The power fails while a bundle is fetched into the cache at first boot, or while the cache is rebuilt, and what was not
+flushed is lost: what bears a bundle's name is whole, what was reported is there, and the next boot brings the GPU. `make
 check-powercut` does the same more often.
 
 MODULUS_SEED=... repeats a run; the seed is in the summary and in what a failing test says.
@@ -52,7 +52,7 @@ def test_the_boot_after_a_cut_brings_the_gpu(power_cuts):
     for one in power_cuts.survived:
         driver = one.boot.driver("real-root", DRIVER)
         assert driver["reason"] == "loaded", (power_cuts.seed, one.operations, driver)
-        assert driver["source"] == ("cache" if one.left.good else "usr"), (power_cuts.seed, one.operations, driver)
+        assert driver["source"] == ("cache" if one.left.good else "http"), (power_cuts.seed, one.operations, driver)
         assert one.boot.nodes("real-root") == ["/dev/dri/card0", "/dev/dri/renderD128"]
 
 

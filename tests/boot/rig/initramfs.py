@@ -24,8 +24,8 @@ IGNITION_MODULES = ["ignition", "no-relabel"]
 # what brings the network up -> the modules that an image with it is asked for
 NETWORK_MODULES = {"networkd": ["modulus-net"], "manager": ["network-manager", "modulus-net"],
                    "legacy": ["network-legacy", "modulus-net"]}
-# What the guest's disk needs. No GPU, no DRM: those come from the bundle or not at all.
-DRIVERS = ["virtio_blk", "virtio_pci", "ext4", "erofs"]
+# What the guest's disk and card need. No GPU, no DRM: those come from the bundle or not at all.
+DRIVERS = ["virtio_blk", "virtio_pci", "virtio_net", "ext4", "erofs"]
 # Ignition's module asks for these two; its config comes through fw_cfg, and nobody but us asks for a network: 15 MB saved.
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 

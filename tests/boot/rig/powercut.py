@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power cuts while a bundle goes into the cache: in guests that are killed, and worked out from what a guest wrote."""
+"""Power cuts while a bundle is fetched into the cache: in guests that are killed, and worked out from what a guest wrote."""
 
 import os
 import random
 import shutil
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import blocklog, crashed, disk, places, small
+from . import blocklog, bundles, crashed, disk, places, small
 from .blocklog import Cut, Flush, Mark, Write
 from .crashed import Found
 from .host import run
 from .machines import Usr, Workshop, driver_file
 from .report import Report
 from .saved import losing_drive
+from .webserver import WebServer
 
 DRIVER = "virtio-gpu"
 # `make check-powercut` asks for more
@@ -31,6 +33,7 @@ _WRITES_PER_SECOND = 30
 # what PID 1 of the real root does besides
 _REBUILD = "touch /run/test-rebuild"
 _LINGER = "touch /run/test-linger"
+_ALWAYS = f"{small.NO_PROBES}; {small.WITH_NETWORK}"
 # systemd's own way to make a system call do nothing and say that all is well
 _NO_SYNC = ("d=/run/systemd/system/modulus.service.d; mkdir -p $d; "
             "printf '[Service]\\nSystemCallFilter=~fsync:0 fdatasync:0 sync:0 syncfs:0\\n' > $d/no-sync.conf; "
@@ -38,7 +41,7 @@ _NO_SYNC = ("d=/run/systemd/system/modulus.service.d; mkdir -p $d; "
 
 
 class _Machine:
-    """A machine before its first boot, with a bundle on /usr and an empty cache."""
+    """A machine before its first boot, with an empty cache and its bundle on a web server."""
 
     def __init__(self, shop: Workshop):
         self.shop, self.room, self.saved = shop, shop.room("powercut"), small.saved_boot(shop)
@@ -47,10 +50,16 @@ class _Machine:
             folder.mkdir()
         (firmware / "noise.bin").write_bytes(random.Random(0).randbytes(_FIRMWARE_BYTES))
         bundle = shop.bundle(self.room, DRIVER, firmware=firmware)
+        www = self.room / "www"
+        www.mkdir()
+        bundles.copy(bundle, www / bundle.name)
+        # until the end of the run: rig.guest ends its guests, and nobody else asks
+        self.server = WebServer(www)
         shutil.copy(shop.key.public, self.keys)
-        self.root = small.root_image(self.room, shop.operator_files({DRIVER: driver_file()}),
+        driver = driver_file(extra=f"[Source]\nFrom=cache: {self.server.url}/{bundle.name}\n")
+        self.root = small.root_image(self.room, shop.operator_files({DRIVER: driver}),
                                      init=(places.GUEST / "powercut.sh").read_text())
-        self.disk = small.make_disk(self.room, shop.usr_image(self.room, "usr", Usr({DRIVER: bundle})), self.root)
+        self.disk = small.make_disk(self.room, shop.usr_image(self.room, "usr", Usr()), self.root)
 
     def record(self, name: str, words: str) -> list[Write | Flush | Mark]:
         """A first boot, and what `words` ask for: all that it wrote to the disk."""
@@ -92,13 +101,13 @@ class _Machine:
 
 def _recorded(shop: Workshop) -> list[Write | Flush | Mark]:
     """First boot and a rebuild of the cache after it."""
-    return shop.shared(_Machine).record("recorded", f"{small.NO_PROBES}; {_REBUILD}; {_LINGER}")
+    return shop.shared(_Machine).record("recorded", f"{_ALWAYS}; {_REBUILD}; {_LINGER}")
 
 
 def crash_images(shop: Workshop) -> SimpleNamespace:
     """What each of many cuts would have left of that; and of the first boot of a program whose fsync does nothing."""
     machine, log = shop.shared(_Machine), shop.shared(_recorded)
-    without_sync = machine.record("recorded-without-sync", f"{small.NO_PROBES}; {_LINGER}; {_NO_SYNC}")
+    without_sync = machine.record("recorded-without-sync", f"{_ALWAYS}; {_LINGER}; {_NO_SYNC}")
     began = time.monotonic()
     made = SimpleNamespace(seed=SEED, log=log, seen=machine.crash("images", log, IMAGES),
                            without_sync=machine.crash("images-without-sync", without_sync, IMAGES_WITHOUT_SYNC))
@@ -126,11 +135,13 @@ def power_cuts(shop: Workshop) -> SimpleNamespace:
         layer = disk.overlay(machine.disk, machine.room / "cut.qcow2")
         drive = losing_drive(layer, _WRITES_PER_SECOND)
         cut = machine.saved.boot_and_cut(f"cut-{number}", machine.room, drive, operations,
-                                         f"{small.NO_PROBES}; {_REBUILD}")
+                                         f"{_ALWAYS}; {_REBUILD}")
         left = machine.on_disk(layer)
-        boot = machine.saved.boot(f"next-{number}", machine.room, drive, small.NO_PROBES)
+        boot = machine.saved.boot(f"next-{number}", machine.room, drive, _ALWAYS)
         survived.append(Survived(operations, cut, left, boot, machine.on_disk(layer)))
-    shop.say(f"power cuts: {CUTS} in {time.monotonic() - began:.0f} s, seed {SEED}")
+    answers = Counter(code for _, code in machine.server.asked)
+    shop.say(f"power cuts: {CUTS} in {time.monotonic() - began:.0f} s, seed {SEED}; fetched {answers[200]} times from the "
+             f"start, {answers[206]} times from where a cut had left it")
     return SimpleNamespace(seed=SEED, survived=survived)
 
 

@@ -125,7 +125,7 @@ class SavedBoot:
         logs = guest.log_files(name, folder)
         command = guest.command(
             self.kind, self.kernel, self.initramfs, self.arguments,
-            Hardware(disk=Path(), memory_mib=MEMORY_MIB, more=(
+            Hardware(disk=Path(), network=True, memory_mib=MEMORY_MIB, more=(
                 "-chardev", f"socket,id=go,path={go},server=on,wait=off", "-serial", "chardev:go",
                 "-qmp", f"unix:{control},server=on,wait=off", *more)), logs, drive)
         (folder / f"{name}.command").write_text(" ".join(command) + "\n")

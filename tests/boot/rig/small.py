@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from . import disk, trees
+from .guest import HOST_ADDRESS
 from .machines import ROOT_ARGUMENT, USR_ARGUMENTS, UUID_ROOT, UUID_USR, Usr, Workshop
 from .saved import SavedBoot
 
@@ -21,6 +22,9 @@ _ARGUMENTS = [ROOT_ARGUMENT, "rw", "rootflags=commit=1", *USR_ARGUMENTS, f"init=
               "random.trust_cpu=off", "random.trust_bootloader=off"]
 # for boots of which only the real root's report is wanted: the probes of the initramfs say nothing
 NO_PROBES = "echo '#!/usr/bin/busybox true' > /usr/bin/modulus-report"
+# the network that somebody else would have brought up by then, and that stays
+WITH_NETWORK = ("for n in /sys/class/net/e*; do n=${n##*/}; $bb ip link set $n up; $bb ip addr add 10.0.2.15/24 dev $n; done; "
+                f"$bb ip route add default via {HOST_ADDRESS}")
 
 
 def root_image(folder: Path, files: dict[str, str], init: str | None = None, size_mib: int = ROOT_MIB,

@@ -2,6 +2,8 @@
 """A web server of the host, on loopback: QEMU's user network shows it to the guest as guest.HOST_ADDRESS."""
 
 import http.server
+import io
+import re
 import ssl
 import threading
 from pathlib import Path
@@ -12,7 +14,8 @@ from .trees import write
 
 
 class WebServer:
-    """Serves one folder; remembers what was asked for. A context manager: when it ends, nobody answers any more."""
+    """Serves one folder, the rest of a file as well when it is still the same; remembers what was asked for. A context
+    manager: when it ends, nobody answers any more."""
 
     def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None):
         asked = self.asked = []
@@ -20,6 +23,21 @@ class WebServer:
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args, **more):
                 super().__init__(*args, directory=str(folder), **more)
+
+            def send_head(self):
+                wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+                path = Path(self.translate_path(self.path))
+                if not wanted or not path.is_file():
+                    return super().send_head()
+                content, at = path.read_bytes(), int(wanted[1])
+                unchanged = self.headers.get("If-Range") in (None, self.date_time_string(path.stat().st_mtime))
+                if not unchanged or at >= len(content):
+                    return super().send_head()
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {at}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Length", str(len(content) - at))
+                self.end_headers()
+                return io.BytesIO(content[at:])
 
             def log_request(self, code="-", size="-"):
                 asked.append((self.path, int(code)))
