@@ -17,7 +17,7 @@
 #include "tarwrite.h"
 #include "unpack.h"
 
-#define FIRMWARE_FILE_MAX_BYTES ((size_t)512 << 20)
+#define TREE_FILE_MAX_BYTES ((size_t)1 << 30)
 
 /* One file of the payload; bytes are borrowed from the module list or owned. */
 struct content {
@@ -94,35 +94,68 @@ static int not_dots(const struct dirent *e)
 	return !streq(e->d_name, ".") && !streq(e->d_name, "..");
 }
 
-static int add_firmware_dir(struct building *b, const char *dir, const char *prefix);
-
-static int add_firmware_entry(struct building *b, const char *dir, const char *prefix, const char *name)
+static int add_link(struct building *b, char *path, const char *from)
 {
-	_cleanup_free_ char *path = str_printf("%s/%s", dir, name), *rel = str_printf("%s%s", prefix, name);
-	_cleanup_free_ char *deeper = str_printf("%s%s/", prefix, name);
+	struct manifest *m = b->manifest;
+	struct manifest_link *links = reallocarray(m->links, m->n_links + 1, sizeof(*links)), *l;
+	char target[LIMIT_PATH_BYTES + 1];
+	ssize_t len;
+
+	if (links)
+		m->links = links;
+	if (!path || !links) {
+		free(path);
+		return err_sys(b->err, -ENOMEM, "%s", b->req->name);
+	}
+	l = &links[m->n_links];
+	*l = (struct manifest_link){ .path = path };
+	m->n_links++;
+	if (m->n_links > LIMIT_LINKS)
+		return err_set(b->err, -EINVAL, "more than %u links", LIMIT_LINKS);
+	if (manifest_check_path(m, path, b->err) < 0)
+		return err_set(b->err, -EINVAL, "%s: a path that no bundle may hold (characters, length or place)", path);
+	len = readlink(from, target, sizeof(target));
+	if (len < 0)
+		return err_sys(b->err, -errno, "%s", from);
+	if ((size_t)len >= sizeof(target) || memchr(target, '/', (size_t)len))
+		return err_set(b->err, -EINVAL, "%s: a link may lead to a file beside it only", from);
+	l->target = strndup(target, (size_t)len);
+	return l->target ? 0 : err_sys(b->err, -ENOMEM, "%s", from);
+}
+
+static int add_dir(struct building *b, const char *dir, const char *prefix);
+
+/* Links stay links in a tree; in a directory of firmware they are the files that they lead to. */
+static int add_entry(struct building *b, const char *dir, const char *prefix, const char *name)
+{
+	_cleanup_free_ char *path = str_printf("%s/%s", dir, name), *deeper = str_printf("%s%s/", prefix, name);
+	int follow = b->req->tree ? AT_SYMLINK_NOFOLLOW : 0;
 	struct stat st;
 	char *bytes;
 	size_t len;
 	int r;
 
-	if (!path || !rel || !deeper)
+	if (!path || !deeper)
 		return err_sys(b->err, -ENOMEM, "%s", dir);
-	if (stat(path, &st) < 0)
+	if (fstatat(AT_FDCWD, path, &st, follow) < 0)
 		return err_sys(b->err, -errno, "%s", path);
 	if (S_ISDIR(st.st_mode))
-		return add_firmware_dir(b, path, deeper);
+		return add_dir(b, path, deeper);
+	if (S_ISLNK(st.st_mode))
+		return add_link(b, str_printf("%s%s", prefix, name), path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(b->err, -EINVAL, "%s is neither a file nor a directory", path);
-	r = read_whole_at(AT_FDCWD, path, FIRMWARE_FILE_MAX_BYTES, &bytes, &len);
+	r = read_whole_at(AT_FDCWD, path, TREE_FILE_MAX_BYTES, &bytes, &len);
 	if (r < 0)
 		return err_sys(b->err, r, "%s", path);
-	r = add_file(b, str_printf("usr/lib/firmware/%s", rel), 0644, (uint8_t *)bytes, len, true);
+	r = add_file(b, str_printf("%s%s", prefix, name), b->req->tree && st.st_mode & S_IXUSR ? 0755 : 0644,
+		     (uint8_t *)bytes, len, true);
 	if (r < 0)
 		free(bytes);
 	return r;
 }
 
-static int add_firmware_dir(struct building *b, const char *dir, const char *prefix)
+static int add_dir(struct building *b, const char *dir, const char *prefix)
 {
 	struct dirent **list = NULL;
 	int n = scandir(dir, &list, not_dots, alphasort), r = 0;
@@ -131,7 +164,7 @@ static int add_firmware_dir(struct building *b, const char *dir, const char *pre
 		return err_sys(b->err, -errno, "%s", dir);
 	for (int i = 0; i < n; i++) {
 		if (r == 0)
-			r = add_firmware_entry(b, dir, prefix, list[i]->d_name);
+			r = add_entry(b, dir, prefix, list[i]->d_name);
 		free(list[i]);
 	}
 	free(list);
@@ -215,34 +248,58 @@ static int default_load(struct building *b)
 	return r;
 }
 
+static int link_by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct manifest_link *)a)->path, ((const struct manifest_link *)b)->path);
+}
+
+/* What only a bundle of modules says. */
+static int describe_modules(struct building *b, struct strv *warnings)
+{
+	const struct build_request *req = b->req;
+	struct manifest *m = b->manifest;
+
+	if (copy_string(&m->kernel.release, req->release) < 0 ||
+	    copy_string(&m->kernel.machine, b->modules.machine) < 0 ||
+	    copy_string(&m->kernel.vermagic, b->modules.vermagic) < 0 || default_load(b) < 0 ||
+	    strv_copy(&m->options, &req->options) < 0 || strv_copy(&m->match, &req->match) < 0)
+		return err_sys(b->err, -ENOMEM, "manifest");
+	return find_build_id(b, warnings, &m->kernel.build_id);
+}
+
 static int make_manifest(struct building *b, struct strv *warnings)
 {
 	const struct build_request *req = b->req;
 	struct manifest *m = calloc(1, sizeof(*m));
 	size_t modules;
-	int r;
+	int r = 0;
 
 	if (!m)
 		return err_sys(b->err, -ENOMEM, "manifest");
 	b->manifest = m;
 	m->serial = req->serial;
 	m->created = req->created;
-	m->kind = KIND_MODULES;
+	m->kind = req->kind;
 	if (copy_string(&m->name, req->name) < 0 || copy_string(&m->version, req->version) < 0 ||
-	    copy_string(&m->flavor, req->flavor) < 0 || copy_string(&m->kernel.release, req->release) < 0 ||
-	    copy_string(&m->kernel.machine, b->modules.machine) < 0 ||
-	    copy_string(&m->kernel.vermagic, b->modules.vermagic) < 0 || default_load(b) < 0 ||
-	    strv_copy(&m->options, &req->options) < 0 || strv_copy(&m->match, &req->match) < 0)
+	    copy_string(&m->flavor, req->flavor) < 0)
 		return err_sys(b->err, -ENOMEM, "manifest");
-	r = find_build_id(b, warnings, &m->kernel.build_id);
+	if (req->kind == KIND_MODULES)
+		r = describe_modules(b, warnings);
 	if (r == 0)
 		r = add_modules(b);
 	modules = m->n_files;
 	if (r == 0 && req->firmware_dir)
-		r = add_firmware_dir(b, req->firmware_dir, "");
-	if (r == 0)
-		sort_rest(b, modules);
-	return r;
+		r = add_dir(b, req->firmware_dir, "usr/lib/firmware/");
+	if (r == 0 && req->tree)
+		r = add_dir(b, req->tree, "");
+	if (r == 0 && m->n_files == 0)
+		r = err_set(b->err, -EINVAL, "%s: no files", req->tree);
+	if (r < 0)
+		return r;
+	sort_rest(b, modules);
+	if (m->n_links > 1)
+		qsort(m->links, m->n_links, sizeof(*m->links), link_by_path);
+	return 0;
 }
 
 /* --- the file --- */
@@ -394,6 +451,16 @@ static char *comment_for(const struct manifest *m)
 			  manifest_kind_word(m->kind));
 }
 
+static int collect_modules(struct building *b, struct strv *warnings)
+{
+	const struct build_request *req = b->req;
+	int r = modlist_collect(req, &b->modules, b->err);
+
+	if (r == 0)
+		r = modlist_check_symbols(req, &b->modules, warnings, b->err);
+	return r == 0 ? modlist_order(&b->modules, req->load.n ? &req->load : &req->from_kernel, b->err) : r;
+}
+
 int build_bundle(const struct build_request *req, struct strv *warnings, struct err *err)
 {
 	_cleanup_(building_done) struct building b = { .req = req, .err = err };
@@ -401,11 +468,7 @@ int build_bundle(const struct build_request *req, struct strv *warnings, struct 
 	_cleanup_close_ int payload = -EBADF;
 	int r;
 
-	r = modlist_collect(req, &b.modules, err);
-	if (r == 0)
-		r = modlist_check_symbols(req, &b.modules, warnings, err);
-	if (r == 0)
-		r = modlist_order(&b.modules, req->load.n ? &req->load : &req->from_kernel, err);
+	r = req->kind == KIND_MODULES ? collect_modules(&b, warnings) : 0;
 	if (r == 0)
 		r = make_manifest(&b, warnings);
 	if (r < 0)

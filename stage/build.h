@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * build.h - kernel modules in, signed bundle out. Builder only.
+ * build.h - kernel modules, firmware or libraries in, signed bundle out. Builder only.
  */
 #ifndef MODULUS_BUILD_H
 #define MODULUS_BUILD_H
 
+#include "manifest.h"
 #include "minisignkey.h"
 #include "modsign.h"
 #include "limit.h"
 
 struct build_request {
 	const char *name, *version, *flavor;
+	enum bundle_kind kind;
+	const char *tree; /* firmware, runtime: files and links as in the bundle, usr/... */
 	uint64_t serial;
 	uint64_t created; /* seconds since 1970: SOURCE_DATE_EPOCH, or now */
+	/* from here to module_key: of modules only */
 	const char *release;
 	const char *kernel_dir;   /* the directory that is lib/modules/<release> */
 	const char *kernel_image; /* NULL: looked for near kernel_dir */

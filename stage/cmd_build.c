@@ -15,12 +15,17 @@
 static const char build_usage[] =
 	"usage: modulus build --name N --version V --kernel REL [--kernel-dir DIR]\n"
 	"                     (--modules PLACE | --source DIR | --from-kernel --module NAME... [--with-deps])\n"
+	"                     --key FILE (--output FILE | --oci-layout DIR) [OPTION]...\n"
+	"       modulus build --kind firmware|runtime --tree DIR --name N --version V\n"
 	"                     --key FILE (--output FILE | --oci-layout DIR) [OPTION]...\n\n"
 	"Makes a signed bundle. Debug sections are stripped from modules that carry no kernel\n"
 	"signature. The same input, key and SOURCE_DATE_EPOCH give the same bytes.\n\n"
 	"  --name N            driver: the name of its configuration file\n"
 	"  --version V         of the driver\n"
 	"  --flavor F          when a version comes in several (open, proprietary)\n"
+	"  --kind KIND         modules (the default); firmware or runtime (libraries and programs), for\n"
+	"                      one version of the driver and every kernel\n"
+	"  --tree DIR          for those: files and links as they are to lie below /, usr/lib/...\n"
 	"  --kernel REL        release of the kernel the modules are for (uname -r)\n"
 	"  --kernel-dir DIR    its module directory (default /lib/modules/REL)\n"
 	"  --kernel-image FILE its image, for the build-id (default: vmlinuz in or near --kernel-dir)\n"
@@ -45,7 +50,8 @@ static const char build_usage[] =
 	"                      on the terminal, or read from standard input\n"
 	"  --output FILE       replaced only by a complete, verified bundle\n"
 	"  --oci-layout DIR    as an OCI image layout too, or instead: what skopeo and oras push to a\n"
-	"                      registry; the image is called VERSION-REL[-FLAVOR]\n"
+	"                      registry; the image is called VERSION-REL[-FLAVOR], or\n"
+	"                      VERSION-KIND[-FLAVOR]\n"
 	"  --help              this text\n";
 
 static const char sign_usage[] =
@@ -67,6 +73,8 @@ enum option_id {
 	OPT_NAME = 256,
 	OPT_VERSION,
 	OPT_FLAVOR,
+	OPT_KIND,
+	OPT_TREE,
 	OPT_KERNEL,
 	OPT_KERNEL_DIR,
 	OPT_KERNEL_IMAGE,
@@ -95,6 +103,8 @@ static const struct option build_options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "version", required_argument, NULL, OPT_VERSION },
 	{ "flavor", required_argument, NULL, OPT_FLAVOR },
+	{ "kind", required_argument, NULL, OPT_KIND },
+	{ "tree", required_argument, NULL, OPT_TREE },
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "kernel-dir", required_argument, NULL, OPT_KERNEL_DIR },
 	{ "kernel-image", required_argument, NULL, OPT_KERNEL_IMAGE },
@@ -182,7 +192,7 @@ static int creation_time(uint64_t *ret)
 
 struct build_words {
 	struct build_request req;
-	const char *key, *module_key, *module_cert, *oci_layout;
+	const char *key, *module_key, *module_cert, *oci_layout, *kind;
 	bool from_kernel, has_serial;
 };
 
@@ -208,6 +218,12 @@ static int take_option(struct build_words *w, int c)
 		return 0;
 	case OPT_FLAVOR:
 		q->flavor = optarg;
+		return 0;
+	case OPT_KIND:
+		w->kind = optarg;
+		return 0;
+	case OPT_TREE:
+		q->tree = optarg;
 		return 0;
 	case OPT_KERNEL:
 		q->release = optarg;
@@ -274,6 +290,20 @@ static int take_option(struct build_words *w, int c)
 	}
 }
 
+/* Firmware and libraries are for a version of the driver, whatever the kernel. */
+static const char *what_a_tree_lacks(const struct build_words *w)
+{
+	const struct build_request *q = &w->req;
+
+	if (!q->tree)
+		return "--kind firmware and --kind runtime need --tree";
+	if (q->release || q->kernel_dir || q->kernel_image || q->build_id || q->symvers || q->modules_dir ||
+	    q->source_dir || q->kernel_build || w->from_kernel || q->from_kernel.n || q->with_deps || q->firmware_dir ||
+	    q->load.n || q->options.n || q->match.n || w->module_key || w->module_cert)
+		return "--kind firmware and --kind runtime take no kernel and no modules";
+	return NULL;
+}
+
 static const char *what_is_missing(const struct build_words *w)
 {
 	const struct build_request *q = &w->req;
@@ -282,12 +312,16 @@ static const char *what_is_missing(const struct build_words *w)
 		return "--name is missing";
 	if (!q->version)
 		return "--version is missing";
-	if (!q->release)
-		return "--kernel is missing";
 	if (!w->key)
 		return "--key is missing";
 	if (!q->output && !w->oci_layout)
 		return "--output or --oci-layout is missing";
+	if (q->kind != KIND_MODULES)
+		return what_a_tree_lacks(w);
+	if (q->tree)
+		return "--tree belongs to --kind firmware and --kind runtime";
+	if (!q->release)
+		return "--kernel is missing";
 	if ((q->modules_dir != NULL) + (q->source_dir != NULL) + w->from_kernel != 1)
 		return "one of --modules PLACE, --source DIR and --from-kernel is needed";
 	if (q->kernel_build && !q->source_dir)
@@ -310,15 +344,16 @@ static const char *what_is_impossible(const struct build_request *q)
 		return "--flavor takes 1 to 64 of a-z, 0-9, '-' and '_', a letter or digit first";
 	if (!manifest_is_version(q->version))
 		return "--version takes 1 to 64 letters, digits and '.', '_', '+', '~', '-', a letter or digit first";
-	if (!manifest_is_version(q->release))
+	if (q->release && !manifest_is_version(q->release))
 		return "--kernel takes 1 to 64 letters, digits and '.', '_', '+', '~', '-', a letter or digit first";
 	return NULL;
 }
 
-/* VERSION-REL[-FLAVOR]; what no tag may hold becomes '_', as in oci:// sources. */
+/* VERSION-REL[-FLAVOR], or with the kind in the kernel's place; what no tag may hold becomes '_', as in oci:// sources. */
 static char *image_tag(const struct build_request *q)
 {
-	char *tag = str_printf("%s-%s%s%s", q->version, q->release, *q->flavor ? "-" : "", q->flavor);
+	char *tag = str_printf("%s-%s%s%s", q->version,
+			       q->release ? q->release : manifest_kind_word(q->kind), *q->flavor ? "-" : "", q->flavor);
 
 	for (char *p = tag; p && *p; p++)
 		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *p))
@@ -375,6 +410,8 @@ int cmd_build(int argc, char **argv)
 	}
 	if (optind < argc)
 		return cmd_usage(argv[0], "takes options only");
+	if (w.kind && manifest_kind_from_word(w.kind, &q->kind) < 0)
+		return cmd_usage(argv[0], "--kind takes modules, firmware or runtime");
 	if (what_is_missing(&w))
 		return cmd_usage(argv[0], what_is_missing(&w));
 	if (what_is_impossible(&w.req))
@@ -385,9 +422,8 @@ int cmd_build(int argc, char **argv)
 		q->serial = q->created;
 	if (!q->strip || !*q->strip)
 		q->strip = "strip";
-	default_dir = str_printf("/lib/modules/%s", q->release);
-	if (!q->kernel_dir)
-		q->kernel_dir = default_dir;
+	if (q->release && !q->kernel_dir)
+		q->kernel_dir = default_dir = str_printf("/lib/modules/%s", q->release);
 	r = secret_key_load(w.key, ask_password, &key, &err);
 	if (r < 0)
 		return failed(&err);

@@ -22,6 +22,17 @@ const char *manifest_kind_word(enum bundle_kind kind)
 	return kind_words[kind];
 }
 
+int manifest_kind_from_word(const char *word, enum bundle_kind *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kind_words); i++) {
+		if (streq(word, kind_words[i])) {
+			*ret = (enum bundle_kind)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 /* --- characters --- */
 
 #define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -294,12 +305,8 @@ static int read_kind(struct object *o, struct manifest *m)
 {
 	json_t *j = take(o, "kind");
 
-	for (size_t i = 0; json_is_string(j) && i < ARRAY_SIZE(kind_words); i++) {
-		if (streq(json_string_value(j), kind_words[i])) {
-			m->kind = (enum bundle_kind)i;
-			return 0;
-		}
-	}
+	if (json_is_string(j) && manifest_kind_from_word(json_string_value(j), &m->kind) == 0)
+		return 0;
 	return bad(o, "kind", "not modules, firmware or runtime");
 }
 

@@ -81,6 +81,8 @@ static inline void manifest_freep(struct manifest **m) { manifest_free(*m); }
 char *manifest_format(const struct manifest *m);
 
 const char *manifest_kind_word(enum bundle_kind kind);
+/* -EINVAL: no such kind. */
+int manifest_kind_from_word(const char *word, enum bundle_kind *ret) _must_check_;
 
 /* What a bundle may be called ("flavor" too, where it is not empty), and a version or a release. */
 bool manifest_is_name(const char *s);
