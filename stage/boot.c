@@ -268,7 +268,7 @@ static int try_network(const struct boot *b, const struct source_request *req, s
 	struct err why;
 	int r;
 
-	if (!source_has_network(req->driver))
+	if (!source_has_network(req))
 		return 1;
 	r = network_want(b->host, req->until_us, &why);
 	report_phase(rep, "network", now_us() - at);
@@ -330,7 +330,7 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 	if (r > 0)
 		r = try_network(b, &req, rep);
 	if (r > 0)
-		r = rejections_verdict(&rep->rejected, d, &rep->result);
+		r = rejections_verdict(&rep->rejected, &req, &rep->result);
 	if (r == 0)
 		r = collect_nodes(b, d, rep);
 	if (r == 0) {

@@ -81,6 +81,7 @@ static const struct key {
 	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS, NULL },
 	{ "Driver", "Evict", KEY_WORDS, offsetof(struct driver, evict), LIMIT_LOAD_NAMES, NULL },
 	{ "Source", "From", KEY_WORDS, offsetof(struct driver, from), LIMIT_SOURCES, NULL },
+	{ "Source", "Runtime", KEY_WORDS, offsetof(struct driver, runtime), LIMIT_SOURCES, NULL },
 	{ "Source", "Cache", KEY_PLACE, offsetof(struct driver, cache), LIMIT_URL_BYTES, NULL },
 	{ "Network", "CA", KEY_STRING, offsetof(struct driver, ca), LIMIT_URL_BYTES, NULL },
 	{ "Network", "Proxy", KEY_STRING, offsetof(struct driver, proxy), LIMIT_URL_BYTES, NULL },
@@ -326,6 +327,7 @@ static void driver_free(struct driver *d)
 	strv_free(&d->options);
 	strv_free(&d->evict);
 	strv_free(&d->from);
+	strv_free(&d->runtime);
 	*d = (struct driver){ 0 };
 }
 
@@ -355,7 +357,8 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 	for (size_t n = 0; n < ARRAY_SIZE(strings); n++)
 		if (strings[n].from && set_string(strings[n].to, strings[n].from) < 0)
 			return -ENOMEM;
-	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->options, &from->options) < 0 ||
+	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->runtime, &from->runtime) < 0 ||
+	    strv_copy(&ret->options, &from->options) < 0 ||
 	    strv_copy(&ret->match, &from->match) < 0 || strv_copy(&ret->load, &from->load) < 0 ||
 	    strv_copy(&ret->evict, &from->evict) < 0 || strv_copy(&ret->build, &from->build) < 0)
 		return -ENOMEM;

@@ -28,6 +28,7 @@ struct driver {
 	struct strv options; /* "MODULE KEY=VALUE ..."; after the manifest's */
 	struct strv evict; /* rivals: modules that must not hold the device */
 	struct strv from;  /* source specifications in order */
+	struct strv runtime; /* more of them, for bundles that no kernel is bound to */
 	char *ca;          /* file with CA certificates below the root, or NULL */
 	char *proxy;       /* URL, or NULL: what the environment says */
 	char *credentials; /* docker's auth.json below the root, or NULL */

@@ -39,8 +39,9 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 	if (!cached)
 		r = store_publish(copy, &path, err);
 	if (r == 0)
-		log_info("%s: %s %s for kernel %s, serial %llu, %s %s", req->driver->name, m->name, m->version,
-			 m->kernel.release, (unsigned long long)m->serial,
+		log_info("%s: %s of %s %s for %s%s, serial %llu, %s %s", req->driver->name, manifest_kind_word(m->kind),
+			 m->name, m->version, m->kernel.release ? "kernel " : "", m->kernel.release ? m->kernel.release :
+			 "every kernel", (unsigned long long)m->serial,
 			 cached ? "is in the cache and verified:" : "fetched from", c->origin);
 	return r;
 }
@@ -94,7 +95,7 @@ int fetch_best(const struct source_request *req, struct err *err)
 
 		r = source_find_network(req, &cursor, &found, &rejected, err);
 		if (r == 0)
-			return rejections_verdict(&rejected, req->driver, err);
+			return rejections_verdict(&rejected, req, err);
 		if (r > 0)
 			r = keep_first_good(req, &found, &rejected, err);
 	}
@@ -128,6 +129,25 @@ void fetch_for_kernel(struct kernel *k, const char *release)
 	k->build_id[0] = '\0'; /* of a kernel that does not run: not known here */
 }
 
+/* All that a driver needs. What Runtime= may have of a kind and has not is no failure: few drivers have both. */
+static int fetch_driver(const struct source_request *modules, struct err *err)
+{
+	static const enum bundle_kind more[] = { KIND_FIRMWARE, KIND_RUNTIME };
+	int r = fetch_best(modules, err);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(more) && modules->driver->runtime.n > 0; i++) {
+		struct source_request req = *modules;
+
+		req.kind = more[i];
+		r = fetch_best(&req, err);
+		if (r != -E_NO_BUNDLE)
+			continue;
+		log_info("%s: %s", req.driver->name, err->text);
+		r = 0;
+	}
+	return r;
+}
+
 int fetch_run(const struct fetch_request *f)
 {
 	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
@@ -158,7 +178,7 @@ int fetch_run(const struct fetch_request *f)
 		err = d->error;
 		r = d->error.code < 0 ? d->error.code : keyring_load(f->host, d->trust_usr, &ring, &err);
 		if (r == 0)
-			r = fetch_best(&req, &err);
+			r = fetch_driver(&req, &err);
 		if (r == 0)
 			continue;
 		log_error("%s: %s: %s", d->name, reason_word(r), err.text);

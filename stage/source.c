@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * source.c - from From= to the bundles worth reading. Opens, verifies headers, judges, sorts;
+ * source.c - from From= and Runtime= to the bundles worth reading. Opens, verifies headers, judges, sorts;
  * reads no payload and writes nothing.
  */
 #include "source.h"
@@ -10,6 +10,43 @@
 
 static const struct source_ops *const all_sources[] = { &source_cache, &source_usr, &source_http,
 						       &source_https, &source_oci };
+
+/* --- places --- */
+
+static const struct source_ops *find_ops(const char *spec, const char **ret_location)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(all_sources); i++) {
+		const char *rest;
+
+		if (str_prefix(spec, all_sources[i]->scheme, &rest) && *rest == ':') {
+			*ret_location = rest + 1;
+			return all_sources[i];
+		}
+	}
+	return NULL;
+}
+
+static unsigned int n_places(const struct source_request *req)
+{
+	return (unsigned int)(req->driver->from.n + (req->kind == KIND_MODULES ? 0 : req->driver->runtime.n));
+}
+
+/*
+ * The i-th place that may have what is asked for; NULL: that one is for modules only. What no kernel is
+ * bound to is looked for in the local places of From=, where a cache and an image have all kinds, and
+ * where Runtime= says.
+ */
+static const char *place(const struct source_request *req, unsigned int i)
+{
+	const struct driver *d = req->driver;
+	const struct source_ops *ops;
+	const char *rest;
+
+	if (i >= d->from.n)
+		return d->runtime.v[i - d->from.n];
+	ops = find_ops(d->from.v[i], &rest);
+	return req->kind == KIND_MODULES || (ops && !ops->network) ? d->from.v[i] : NULL;
+}
 
 /* --- what was refused --- */
 
@@ -60,9 +97,10 @@ char *source_shown(const char *spec)
 	return at ? str_printf("%.*s%s", (int)(host - spec), spec, at + 1) : strdup(spec);
 }
 
-int rejections_verdict(const struct rejections *r, const struct driver *d, struct err *ret)
+int rejections_verdict(const struct rejections *r, const struct source_request *req, struct err *ret)
 {
 	const struct rejection *best = NULL;
+	const struct driver *d = req->driver;
 
 	for (size_t i = 0; i < r->n; i++)
 		if (r->v[i].why.code != -E_NO_BUNDLE && !r->v[i].other && (!best || telling(r->v[i].why.code) > telling(best->why.code)))
@@ -71,10 +109,13 @@ int rejections_verdict(const struct rejections *r, const struct driver *d, struc
 		*ret = best->why;
 		return err_prefix(ret, "%s", best->origin);
 	}
-	(void)err_set(ret, -E_NO_BUNDLE, "no bundle of %s %s in", d->name, d->version);
-	for (size_t i = 0; i < d->from.n; i++) {
-		_cleanup_free_ char *shown = source_shown(d->from.v[i]);
+	(void)err_set(ret, -E_NO_BUNDLE, "no %s of %s %s in", req->kind == KIND_MODULES ? "bundle" :
+		      manifest_kind_word(req->kind), d->name, d->version);
+	for (unsigned int i = 0; i < n_places(req); i++) {
+		_cleanup_free_ char *shown = place(req, i) ? source_shown(place(req, i)) : NULL;
 
+		if (!place(req, i))
+			continue;
 		snprintf(ret->text + strlen(ret->text), sizeof(ret->text) - strlen(ret->text), " %s", shown ? shown : "?");
 	}
 	return ret->code;
@@ -106,14 +147,17 @@ static int judge(const struct source_request *req, const struct manifest *m, str
 		return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(m->kind), m->name);
 	if (!streq(m->version, d->version))
 		return err_set(err, -E_NO_BUNDLE, "is version %s, wanted %s", m->version, d->version);
-	if (d->flavor && !streq(m->flavor, d->flavor))
+	/* firmware and libraries may serve all flavours of a version */
+	if (d->flavor && !streq(m->flavor, d->flavor) && (m->kind == KIND_MODULES || *m->flavor))
 		return err_set(err, -E_NO_BUNDLE, "is flavor '%s', wanted '%s'", m->flavor, d->flavor);
+	if (m->kind != KIND_MODULES) /* Digest=, MinSerial= and the serials of blessed boots are about modules */
+		return 0;
 	if (d->digest && !streq(m->digest, d->digest))
 		return err_set(err, -E_STALE, "has digest %.12s..., Digest= pins %.12s...", m->digest, d->digest);
 	if (!d->digest && m->serial < d->min_serial)
 		return err_set(err, -E_STALE, "has serial %llu, MinSerial= wants %llu", (unsigned long long)m->serial,
 			       (unsigned long long)d->min_serial);
-	r = m->kind == KIND_MODULES ? kernel_fits(req->kernel, m, err) : 0;
+	r = kernel_fits(req->kernel, m, err);
 	if (r == 0 && !d->digest) /* a pin is the operator's own choice and wins */
 		r = serial_check(req->host, m, req->kernel->build_id, err);
 	return r;
@@ -204,19 +248,6 @@ static int look_into(struct source *s, unsigned int order, struct candidates *fo
 	return 0;
 }
 
-static const struct source_ops *find_ops(const char *spec, const char **ret_location)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(all_sources); i++) {
-		const char *rest;
-
-		if (str_prefix(spec, all_sources[i]->scheme, &rest) && *rest == ':') {
-			*ret_location = rest + 1;
-			return all_sources[i];
-		}
-	}
-	return NULL;
-}
-
 static int best_first(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
@@ -234,7 +265,7 @@ static int check_equivocation(const struct candidates *c, const struct driver *d
 {
 	const struct manifest *best, *other;
 
-	for (size_t i = 1; i < c->n && !d->digest; i++) {
+	for (size_t i = 1; i < c->n && !(d->digest && bundle_manifest(c->v[0].bundle)->kind == KIND_MODULES); i++) {
 		best = bundle_manifest(c->v[0].bundle);
 		other = bundle_manifest(c->v[i].bundle);
 		if (other->serial == best->serial && streq(other->flavor, best->flavor) &&
@@ -245,15 +276,17 @@ static int check_equivocation(const struct candidates *c, const struct driver *d
 	return 0;
 }
 
-/* Opens one From= entry and looks at all it has. */
+/* Opens one place and looks at all it has. */
 static int look_at(const struct source_request *req, unsigned int i, bool network, struct candidates *found,
 		   struct rejections *rejected, struct err *err)
 {
 	struct source s = { .req = req, .base = -EBADF };
-	const char *spec = req->driver->from.v[i];
+	const char *spec = place(req, i);
 	struct err why;
 	int r;
 
+	if (!spec)
+		return 0;
 	s.ops = find_ops(spec, &s.location);
 	if (!s.ops && !network) { /* said once, in the first round */
 		(void)err_set(&why, -E_BAD_CONFIG, "not a source that this program knows");
@@ -272,7 +305,7 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 	_cleanup_candidates_ struct candidates found = { 0 };
 	int r = 0;
 
-	for (unsigned int i = 0; r == 0 && i < req->driver->from.n; i++)
+	for (unsigned int i = 0; r == 0 && i < n_places(req); i++)
 		r = look_at(req, i, false, &found, rejected, err);
 	if (r < 0)
 		return r;
@@ -287,13 +320,13 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 }
 
 /* How many of the sources from this one on are in the network? */
-static unsigned int network_sources(const struct driver *d, unsigned int from)
+static unsigned int network_sources(const struct source_request *req, unsigned int from)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = from; i < d->from.n; i++) {
-		const char *rest;
-		const struct source_ops *ops = find_ops(d->from.v[i], &rest);
+	for (unsigned int i = from; i < n_places(req); i++) {
+		const char *rest, *spec = place(req, i);
+		const struct source_ops *ops = spec ? find_ops(spec, &rest) : NULL;
 
 		n += ops && ops->network;
 	}
@@ -305,10 +338,10 @@ int source_find_network(const struct source_request *req, unsigned int *cursor, 
 {
 	_cleanup_candidates_ struct candidates found = { 0 };
 
-	while (*cursor < req->driver->from.n) {
+	while (*cursor < n_places(req)) {
 		struct source_request mine = *req;
 		uint64_t now = now_us();
-		unsigned int n = network_sources(req->driver, *cursor);
+		unsigned int n = network_sources(req, *cursor);
 		int r;
 
 		/* a source that does not answer must leave time for the next one; one that is healthy is not cut */
@@ -325,7 +358,7 @@ int source_find_network(const struct source_request *req, unsigned int *cursor, 
 	return 0;
 }
 
-bool source_has_network(const struct driver *d)
+bool source_has_network(const struct source_request *req)
 {
-	return network_sources(d, 0) > 0;
+	return network_sources(req, 0) > 0;
 }

@@ -14,6 +14,8 @@
 #include "config.h"
 #include "kernel.h"
 
+struct source_request;
+
 /* A place that was looked at and not used. */
 struct rejection {
 	char *origin;
@@ -33,7 +35,7 @@ void rejections_free(struct rejections *r);
  * The one failure that says most: for the report when nothing could be used. Fills *ret and
  * returns its code; -E_NO_BUNDLE when there were no places at all.
  */
-int rejections_verdict(const struct rejections *r, const struct driver *d, struct err *ret);
+int rejections_verdict(const struct rejections *r, const struct source_request *req, struct err *ret);
 
 /* A bundle that fits: header verified, payload not read yet. */
 struct candidate {
@@ -58,7 +60,7 @@ struct source_request {
 	const struct keyring *keys;
 	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
-	enum bundle_kind kind;
+	enum bundle_kind kind; /* modules: From= says where; others: its local places, then Runtime= */
 	bool without_cache; /* what is kept here already does not count */
 	uint64_t until_us; /* CLOCK_BOOTTIME; for the network */
 	uint64_t retry_until_us; /* filled by source_find_network(): this source's share of the time */
@@ -72,8 +74,8 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 		      struct err *err) _must_check_;
 
 /*
- * For when no local bundle could be used: the network sources, one after another, in the order of
- * From=. *cursor starts at 0. 1: *ret holds one candidate; 0: there are no more.
+ * For when no local bundle could be used: the network sources, one after another, in the order that
+ * they are listed in. *cursor starts at 0. 1: *ret holds one candidate; 0: there are no more.
  */
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err) _must_check_;
@@ -96,7 +98,7 @@ int source_quarantine(const struct host *h, const struct config *c, const struct
 char *source_shown(const char *spec) _must_check_;
 
 /* Is there a network source at all? */
-bool source_has_network(const struct driver *d);
+bool source_has_network(const struct source_request *req);
 
 /*
  * A kind of source. A source yields readers one after another; what they hold is not its

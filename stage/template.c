@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * template.c - From=https://host/{name}/{version}/... -> the address for this machine.
+ * template.c - From=https://host/{name}/{version}/... and the like -> the address for this machine.
  */
 #include "template.h"
 
@@ -36,6 +36,7 @@ static bool is_plain(char c, enum template_style style)
 int template_expand(const char *text, enum template_style style, const struct source_request *req, char **ret,
 		    struct err *err)
 {
+	const char *key = req->kind == KIND_MODULES ? "From=" : "Runtime=";
 	char out[LIMIT_URL_BYTES + 4];
 	size_t n = 0;
 
@@ -49,8 +50,8 @@ int template_expand(const char *text, enum template_style style, const struct so
 		}
 		value = p[len] == '}' ? value_of(req, p + 1, len - 1) : NULL;
 		if (!value)
-			return err_set(err, -E_BAD_CONFIG, "From=: {%.*s is not a placeholder", (int)MIN(len, (size_t)40),
-				       p + 1);
+			return err_set(err, -E_BAD_CONFIG, "%s: {%.*s is not a placeholder", key,
+				       (int)MIN(len, (size_t)40), p + 1);
 		for (; *value && n < LIMIT_URL_BYTES; value++) {
 			if (is_plain(*value, style))
 				out[n++] = *value;
@@ -62,7 +63,7 @@ int template_expand(const char *text, enum template_style style, const struct so
 		p += len;
 	}
 	if (n >= LIMIT_URL_BYTES)
-		return err_set(err, -E_BAD_CONFIG, "From=: longer than %u bytes", LIMIT_URL_BYTES);
+		return err_set(err, -E_BAD_CONFIG, "%s: longer than %u bytes", key, LIMIT_URL_BYTES);
 	*ret = strndup(out, n);
-	return *ret ? 0 : err_sys(err, -ENOMEM, "From=");
+	return *ret ? 0 : err_sys(err, -ENOMEM, "%s", key);
 }

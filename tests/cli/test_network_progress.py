@@ -52,7 +52,7 @@ def test_a_terminal_shows_bytes_rate_and_time_left(tmp_path):
     assert len(shown) >= 4 and percents == sorted(percents) and percents[-1] == 100, text
     assert all(int(done) <= int(total) <= len(bundle) >> 10 for _, done, total, _, _ in shown)
     # the line is gone when all is there, and the result is a line of its own
-    assert re.search(r"\r\x1b\[K(modulus: )?gpu: gpu 1.0 for kernel [^\r]*fetched from http:[^\r]*\r?\n$", text), repr(text[-300:])
+    assert re.search(r"\r\x1b\[K(modulus: )?gpu: modules of gpu 1.0 for kernel [^\r]*fetched from http:[^\r]*\r?\n$", text), repr(text[-300:])
 
 
 def test_without_a_terminal_there_is_one_line(tmp_path):

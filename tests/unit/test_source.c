@@ -121,6 +121,7 @@ static void search_done(struct search *s)
 	free(s->driver.version);
 	free(s->driver.digest);
 	strv_free(&s->driver.from);
+	strv_free(&s->driver.runtime);
 }
 
 #define _cleanup_search_ _cleanup_(search_done)
@@ -152,8 +153,10 @@ static const char *found_names(const struct search *s)
 /* The verdict when nothing fits. */
 static int verdict(const struct search *s, struct err *ret)
 {
+	const struct source_request req = { .driver = &s->driver, .kind = s->kind };
+
 	assert_int_equal(s->found.n, 0);
-	return rejections_verdict(&s->rejected, &s->driver, ret);
+	return rejections_verdict(&s->rejected, &req, ret);
 }
 
 /* --- where they are --- */
@@ -223,6 +226,50 @@ static void test_what_is_bound_to_no_kernel_is_looked_for_in_any_alone(void **st
 	put_bundle(p, USR "fw2.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE });
 	assert_int_equal(search(&s, p), 0);
 	assert_string_equal(found_names(&s), "fw.tar.zst");
+}
+
+static void test_a_pin_a_floor_and_a_flavour_are_about_modules(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+
+	search_begin(&s);
+	s.kind = KIND_FIRMWARE;
+	s.driver.min_serial = 8;
+	set_text(&s.driver.digest, "0000000000000000000000000000000000000000000000000000000000000000");
+	set_text(&s.driver.flavor, "open");
+	put_bundle(p, USR_ANY "fw.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .serial = 7 });
+	put_bundle(p, USR_ANY "other.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .serial = 9, .flavor = "closed" });
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "fw.tar.zst");
+	free(s.driver.flavor);
+}
+
+static void test_runtime_adds_places_for_what_is_bound_to_no_kernel(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+	const struct source_request modules = { .driver = &s.driver, .kind = KIND_MODULES },
+				    firmware = { .driver = &s.driver, .kind = KIND_FIRMWARE };
+	struct err err;
+
+	search_begin(&s);
+	strv_free(&s.driver.from);
+	add_text(&s.driver.from, "https://a.example.com/modules");
+	assert_true(source_has_network(&modules));
+	assert_false(source_has_network(&firmware));
+	add_text(&s.driver.runtime, "usr:");
+	assert_false(source_has_network(&firmware));
+	put_bundle(p, USR_ANY "fw.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE });
+	s.kind = KIND_FIRMWARE;
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "fw.tar.zst");
+	search_forget(&s);
+	add_text(&s.driver.runtime, "https://user:secret@a.example.com/{kind}");
+	assert_true(source_has_network(&firmware));
+	s.kind = KIND_RUNTIME;
+	assert_int_equal(verdict(&s, &err), -E_NO_BUNDLE);
+	assert_string_equal(err.text, "no runtime of " SAMPLE_NAME " 1.0 in usr: https://a.example.com/{kind}");
 }
 
 static void test_links_inside_the_directory_are_followed_and_those_out_of_it_not(void **state)
@@ -598,6 +645,7 @@ static void test_the_verdict_is_the_failure_that_says_most(void **state)
 	static const int order[] = { -EIO,	    -E_WRONG_KERNEL, -E_STALE,	  -E_NETWORK, -E_CORRUPT,
 				     -E_UNTRUSTED, -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS };
 	struct driver d = { 0 };
+	const struct source_request req = { .driver = &d };
 
 	(void)state;
 	set_text(&d.name, SAMPLE_NAME);
@@ -611,11 +659,11 @@ static void test_the_verdict_is_the_failure_that_says_most(void **state)
 			assert_int_equal(rejections_add(&r, "usr:none", &none), 0);
 			assert_int_equal(rejections_add(&r, "usr:less", &less), 0);
 			assert_int_equal(rejections_add(&r, "usr:more", &more), 0);
-			assert_int_equal(rejections_verdict(&r, &d, &err), order[i]);
+			assert_int_equal(rejections_verdict(&r, &req, &err), order[i]);
 			assert_string_equal(err.text, "usr:more: more");
 			assert_int_equal(rejections_add(&reversed, "usr:more", &more), 0);
 			assert_int_equal(rejections_add(&reversed, "usr:less", &less), 0);
-			assert_int_equal(rejections_verdict(&reversed, &d, &err), order[i]);
+			assert_int_equal(rejections_verdict(&reversed, &req, &err), order[i]);
 		}
 	}
 	free(d.name);
@@ -668,6 +716,8 @@ int main(void)
 		at_place(test_no_bundle_anywhere_is_no_failure_and_the_verdict_names_the_places),
 		at_place(test_only_files_that_are_named_as_bundles_are_opened),
 		at_place(test_what_is_bound_to_no_kernel_is_looked_for_in_any_alone),
+		at_place(test_a_pin_a_floor_and_a_flavour_are_about_modules),
+		at_place(test_runtime_adds_places_for_what_is_bound_to_no_kernel),
 		at_place(test_links_inside_the_directory_are_followed_and_those_out_of_it_not),
 		at_place(test_what_is_not_a_file_is_refused_without_blocking),
 		at_place(test_a_source_that_is_not_known_is_said_and_the_others_are_used),
