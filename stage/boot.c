@@ -18,7 +18,7 @@
 #include "lock.h"
 #include "log.h"
 #include "network.h"
-#include "store.h"
+#include "receive.h"
 
 #define OWN_COPY_DIR "/run/modulus/bin"
 #define OWN_COPY_NAME "modulus"
@@ -157,42 +157,27 @@ static int take_over(const struct boot *b, const struct load_request *load, stru
 }
 
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
-static int use_candidate(const struct boot *b, const struct driver *d, struct candidate *c, uint64_t until_us,
-			 bool replace, struct driver_report *rep, struct err *err)
+static int use_candidate(const struct boot *b, const struct source_request *req, struct candidate *c, bool replace,
+			 struct driver_report *rep, struct err *err)
 {
+	const struct driver *d = req->driver;
 	_cleanup_modules_ struct module_set set = { .host = b->host };
 	const struct unpack_sink sink = module_set_sink(&set);
 	const struct manifest *m = bundle_manifest(c->bundle);
 	_cleanup_free_ char *other = NULL;
 	struct store_copy *copy = NULL;
 	struct load_request load = { .host = b->host, .kernel = b->kernel, .config = b->config, .cmdline = b->cmdline,
-				     .driver = d, .manifest = m, .set = &set, .until_us = until_us };
-	struct err why;
+				     .driver = d, .manifest = m, .set = &set, .until_us = req->until_us };
 	uint64_t at = now_us();
 	int r, q;
 
 	r = check_memory(b->host, m, err);
 	if (r < 0)
 		return r;
-	notify_systemd("STATUS=%s: reading %s", d->name, c->origin);
-	if (!streq(c->source, "cache")) {
-		if (store_begin(b->host, b->config->cache, c->bundle, replace, &copy, &why) < 0 &&
-		    strv_addf(&rep->warnings, "not cached: %s: %s", reason_word(why.code), why.text) < 0)
-			return err_sys(err, -ENOMEM, "%s", d->name);
-		if (copy) {
-			bundle_set_tee(c->bundle, store_append, copy);
-			bundle_set_partial(c->bundle, store_partial(copy));
-		}
-	}
-	r = unpack_bundle(c->bundle, &sink, err);
+	r = receive(req, c, replace, &sink, &copy, &rep->warnings, err);
 	report_phase(rep, "stream", now_us() - at);
-	if (r < 0) {
-		if (r == -E_NETWORK) /* the next source, or the next boot, goes on from there */
-			store_suspend(copy);
-		else
-			store_abandon(copy);
+	if (r < 0)
 		return r;
-	}
 	if (report_set_bundle(rep, c, m) < 0)
 		r = err_sys(err, -ENOMEM, "%s", d->name);
 	at = now_us();
@@ -218,18 +203,19 @@ static int use_candidate(const struct boot *b, const struct driver *d, struct ca
 		report_clear_bundle(rep);
 	} else if (copy) {
 		at = now_us();
-		q = store_publish(copy, &rep->cached, &why);
-		report_phase(rep, "cache", now_us() - at);
-		if (q < 0 && strv_addf(&rep->warnings, "not cached: %s: %s", reason_word(q), why.text) < 0)
+		if (receive_keep(copy, &rep->cached, &rep->warnings) < 0)
 			r = err_sys(err, -ENOMEM, "%s", d->name);
+		report_phase(rep, "cache", now_us() - at);
 	}
 	return r;
 }
 
 /* 0: loaded. 1: none could be used, rejections say why. Negative: over, the result is filled. */
-static int try_candidates(const struct boot *b, const struct driver *d, struct candidates *found, uint64_t until_us,
+static int try_candidates(const struct boot *b, const struct source_request *req, struct candidates *found,
 			  struct driver_report *rep)
 {
+	const struct driver *d = req->driver;
+
 	for (size_t i = 0; i < found->n; i++) {
 		const struct trial t = { .name = d->name, .digest = bundle_manifest(found->v[i].bundle)->digest,
 					 .release = b->kernel->release, .build_id = b->kernel->build_id };
@@ -246,7 +232,7 @@ static int try_candidates(const struct boot *b, const struct driver *d, struct c
 		/* a cached copy that could not be used is replaced by the good one, which has its name */
 		for (size_t j = 0; j < rep->rejected.n; j++)
 			replace = replace || str_prefix(rep->rejected.v[j].origin, source_cache.scheme, NULL);
-		r = use_candidate(b, d, &found->v[i], until_us, replace, rep, &why);
+		r = use_candidate(b, req, &found->v[i], replace, rep, &why);
 		if (r == 0)
 			return 0;
 		if (!is_bundles_fault(rep, r)) {
@@ -282,7 +268,7 @@ static int try_network(const struct boot *b, const struct source_request *req, s
 		report_phase(rep, "source", now_us() - at);
 		if (r <= 0)
 			return r < 0 ? r : 1;
-		r = try_candidates(b, req->driver, &found, req->until_us, rep);
+		r = try_candidates(b, req, &found, rep);
 		if (r <= 0)
 			return r;
 	}
@@ -326,7 +312,7 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 	if (r == 0 && source_quarantine(b->host, b->config, &rep->rejected, 0, &rep->warnings) < 0)
 		r = err_sys(&rep->result, -ENOMEM, "%s", d->name);
 	if (r == 0)
-		r = try_candidates(b, d, &found, req.until_us, rep);
+		r = try_candidates(b, &req, &found, rep);
 	if (r > 0)
 		r = try_network(b, &req, rep);
 	if (r > 0)
