@@ -6,6 +6,7 @@
 #include "fetch.h"
 
 #include "cache.h"
+#include "choose.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
@@ -46,59 +47,23 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 	return r;
 }
 
-/* Damaged files of the cache, of rejections from `from` on: before anything gets their names. */
-static int quarantine(const struct source_request *req, const struct rejections *rejected, size_t from, struct err *err)
+static int keep(void *req, struct candidate *c, bool replace, struct err *err)
 {
-	_cleanup_strv_ struct strv said = { 0 };
+	int r = fetch_keep(req, c, err);
 
-	if (source_quarantine(req->host, req->config, rejected, from, &said) < 0)
-		return err_sys(err, -ENOMEM, "%s", req->driver->name);
-	for (size_t i = 0; i < said.n; i++)
-		log_warning("%s: %s", req->driver->name, said.v[i]);
-	return 0;
-}
-
-/* Tries what was found, best first. 0: kept; 1: none was good. */
-static int keep_first_good(const struct source_request *req, struct candidates *found, struct rejections *rejected,
-			   struct err *err)
-{
-	for (size_t i = 0; i < found->n; i++) {
-		int r = fetch_keep(req, &found->v[i], err);
-
-		if (r == 0)
-			return 0;
-		if (r != -E_CORRUPT && r != -E_NETWORK && r != -EIO)
-			return r;
-		if (rejections_add(rejected, found->v[i].origin, err) < 0)
-			return err_sys(err, -ENOMEM, "%s", req->driver->name);
-		r = quarantine(req, rejected, rejected->n - 1, err);
-		if (r < 0)
-			return r;
-	}
-	return 1;
+	(void)replace; /* what a command was asked to fetch is written whether it is there or not */
+	return r == -E_CORRUPT || r == -E_NETWORK || r == -EIO ? 1 : r;
 }
 
 int fetch_best(const struct source_request *req, struct err *err)
 {
-	_cleanup_rejections_ struct rejections rejected = { 0 };
-	_cleanup_candidates_ struct candidates local = { 0 };
-	unsigned int cursor = 0;
-	int r;
+	_cleanup_strv_ struct strv said = { 0 };
+	struct source_request copy = *req;
+	const struct choice choice = { .req = &copy, .use = keep, .ctx = &copy, .said = &said };
+	int r = choose_first(&choice, err);
 
-	r = source_find_local(req, &local, &rejected, err);
-	if (r == 0)
-		r = quarantine(req, &rejected, 0, err);
-	if (r == 0)
-		r = keep_first_good(req, &local, &rejected, err);
-	while (r > 0) {
-		_cleanup_candidates_ struct candidates found = { 0 };
-
-		r = source_find_network(req, &cursor, &found, &rejected, err);
-		if (r == 0)
-			return rejections_verdict(&rejected, req, err);
-		if (r > 0)
-			r = keep_first_good(req, &found, &rejected, err);
-	}
+	for (size_t i = 0; i < said.n; i++)
+		log_warning("%s: %s", req->driver->name, said.v[i]);
 	return r;
 }
 
