@@ -14,6 +14,7 @@
 
 #include "limit.h"
 #include "evict.h"
+#include "firmware.h"
 #include "load.h"
 #include "lock.h"
 #include "log.h"
@@ -84,20 +85,6 @@ static bool is_bundles_fault(const struct driver_report *rep, int code)
 }
 
 /*
- * Unpacked files stay in memory (sealed memfds, firmware below /run) while the kernel makes its own
- * copy of each module: a machine that has no room for both is better off without.
- */
-static int check_memory(const struct host *h, const struct manifest *m, struct err *err)
-{
-	uint64_t need = 2 * m->unpacked + LIMIT_MEMORY_RESERVE_BYTES, available = kernel_memory_available(h);
-
-	if (need <= available)
-		return 0;
-	return err_set(err, -E_NO_SPACE, "needs %llu MiB of memory, %llu MiB are available",
-		       (unsigned long long)(need >> 20) + 1, (unsigned long long)(available >> 20));
-}
-
-/*
  * The attempt is on disk before the first insert. One that cannot be recorded is made all the
  * same, with a warning, unless Trial=required.
  */
@@ -125,7 +112,7 @@ static int judge_trial(const struct boot *b, const struct driver *d, struct driv
 	struct err why;
 	int r = 0;
 
-	if (d->trial == TRIAL_NONE || !rep->digest)
+	if (d->trial == TRIAL_NONE || !rep->bundle.digest)
 		return 0;
 	if (rep->crashed)
 		r = trial_miss(b->host, &t, &why);
@@ -164,30 +151,29 @@ static int use_candidate(const struct boot *b, const struct source_request *req,
 	_cleanup_modules_ struct module_set set = { .host = b->host };
 	const struct unpack_sink sink = module_set_sink(&set);
 	const struct manifest *m = bundle_manifest(c->bundle);
-	_cleanup_free_ char *other = NULL;
 	struct store_copy *copy = NULL;
 	struct load_request load = { .host = b->host, .kernel = b->kernel, .config = b->config, .cmdline = b->cmdline,
 				     .driver = d, .manifest = m, .set = &set, .until_us = req->until_us };
 	uint64_t at = now_us();
-	int r, q;
+	int r;
 
-	r = check_memory(b->host, m, err);
+	/* unpacked files stay in memory while the kernel makes its own copy of each module */
+	r = receive_check_memory(b->host, 2 * m->unpacked, err);
 	if (r < 0)
 		return r;
 	r = receive(req, c, replace, &sink, &copy, &rep->warnings, err);
 	report_phase(rep, "stream", now_us() - at);
 	if (r < 0)
 		return r;
-	if (report_set_bundle(rep, c, m) < 0)
+	if (report_set_bundle(&rep->bundle, c, m) < 0)
 		r = err_sys(err, -ENOMEM, "%s", d->name);
 	at = now_us();
-	if (r == 0 && set.firmware > 0) {
-		q = firmware_expose(b->host, &other);
-		if (q < 0 && strv_addf(&rep->warnings, "firmware: %s: %s",
-				       other ? "firmware_class.path is set to" : "firmware_class.path",
-				       other ? other : strerror(-q)) < 0)
-			r = err_sys(err, -ENOMEM, "%s", d->name);
-	}
+	if (r == 0)
+		r = module_set_link_firmware(&set, m, err);
+	if (r == 0)
+		r = module_set_expose_firmware(&set, &rep->warnings, err);
+	if (r == 0 && firmware_bring(req, rep) < 0)
+		r = err_sys(err, -ENOMEM, "%s", d->name);
 	notify_systemd("STATUS=%s: loading", d->name);
 	if (r == 0)
 		r = begin_trial(b, d, rep, err);
@@ -200,10 +186,10 @@ static int use_candidate(const struct boot *b, const struct source_request *req,
 		r = err_sys(err, -ENOMEM, "%s", d->name);
 	if (is_bundles_fault(rep, r)) { /* not worth keeping, and nothing was inserted */
 		store_abandon(copy);
-		report_clear_bundle(rep);
+		report_clear_bundle(&rep->bundle);
 	} else if (copy) {
 		at = now_us();
-		if (receive_keep(copy, &rep->cached, &rep->warnings) < 0)
+		if (receive_keep(copy, &rep->bundle.cached, &rep->warnings) < 0)
 			r = err_sys(err, -ENOMEM, "%s", d->name);
 		report_phase(rep, "cache", now_us() - at);
 	}
@@ -322,7 +308,7 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 	if (r == 0) {
 		rep->result.code = 0;
 		snprintf(rep->result.text, sizeof(rep->result.text), "%zu modules from %s",
-			 report_inserted(rep, MODULE_BUNDLE), rep->origin);
+			 report_inserted(rep, MODULE_BUNDLE), rep->bundle.origin);
 	}
 	rep->us = now_us() - began;
 	return r == -ENOMEM ? r : 0;

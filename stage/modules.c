@@ -118,7 +118,34 @@ struct module_bytes *module_set_find(const struct module_set *set, const char *n
 	return NULL;
 }
 
-int firmware_expose(const struct host *h, char **ret_other)
+int module_set_link_firmware(const struct module_set *set, const struct manifest *m, struct err *err)
+{
+	for (size_t i = 0; i < m->n_links; i++) {
+		const struct manifest_link *l = &m->links[i];
+		_cleanup_free_ char *path = NULL;
+		_cleanup_close_ int dir = -EBADF;
+		const char *rest;
+		char *slash;
+		int r;
+
+		if (!str_prefix(l->path, FIRMWARE_TREE, &rest))
+			continue;
+		path = str_printf(FIRMWARE_DIR "/%s", rest);
+		if (!path)
+			return err_sys(err, -ENOMEM, "%s", l->path);
+		slash = strrchr(path, '/');
+		*slash = '\0';
+		r = host_live_mkdir(set->host, path, &dir);
+		if (r < 0)
+			return err_sys(err, r, "%s", path);
+		(void)unlinkat(dir, slash + 1, 0); /* of an earlier run in this boot */
+		if (symlinkat(l->target, dir, slash + 1) < 0)
+			return err_sys(err, -errno, "%s/%s", path, slash + 1);
+	}
+	return 0;
+}
+
+static int expose(const struct host *h, char **ret_other)
 {
 	char have[PATH_MAX];
 	_cleanup_close_ int fd = -EBADF;
@@ -137,4 +164,15 @@ int firmware_expose(const struct host *h, char **ret_other)
 	if (fd < 0)
 		return fd;
 	return write_full(fd, FIRMWARE_DIR, strlen(FIRMWARE_DIR));
+}
+
+int module_set_expose_firmware(const struct module_set *set, struct strv *warnings, struct err *err)
+{
+	_cleanup_free_ char *other = NULL;
+	int r = set->firmware > 0 ? expose(set->host, &other) : 0;
+
+	if (r < 0 && strv_addf(warnings, "firmware: %s: %s", other ? "firmware_class.path is set to" :
+			       "firmware_class.path", other ? other : strerror(-r)) < 0)
+		return err_sys(err, -ENOMEM, "firmware");
+	return 0;
 }

@@ -36,11 +36,14 @@ void module_set_free(struct module_set *set);
 /* By name, '-' and '_' alike. NULL: not in the bundle. */
 struct module_bytes *module_set_find(const struct module_set *set, const char *name);
 
+/* The manifest's links below FIRMWARE_DIR, beside the files that are there now. -errno. */
+int module_set_link_firmware(const struct module_set *set, const struct manifest *m, struct err *err) _must_check_;
+
 /*
  * Points the kernel's firmware loader at FIRMWARE_DIR (firmware_class.path, kernel
- * Documentation/driver-api/firmware/fw_search_path). Left alone when somebody set it:
- * -EBUSY and *ret_other (caller frees) says what it is.
+ * Documentation/driver-api/firmware/fw_search_path), when there is any firmware. What somebody else set
+ * stays, and any failure is a warning. -ENOMEM.
  */
-int firmware_expose(const struct host *h, char **ret_other) _must_check_;
+int module_set_expose_firmware(const struct module_set *set, struct strv *warnings, struct err *err) _must_check_;
 
 #endif

@@ -4,7 +4,18 @@
  */
 #include "receive.h"
 
+#include "limit.h"
 #include "log.h"
+
+int receive_check_memory(const struct host *h, uint64_t bytes, struct err *err)
+{
+	uint64_t need = bytes + LIMIT_MEMORY_RESERVE_BYTES, available = kernel_memory_available(h);
+
+	if (need <= available)
+		return 0;
+	return err_set(err, -E_NO_SPACE, "needs %llu MiB of memory, %llu MiB are available",
+		       (unsigned long long)(need >> 20) + 1, (unsigned long long)(available >> 20));
+}
 
 int receive(const struct source_request *req, struct candidate *c, bool replace, const struct unpack_sink *sink,
 	    struct store_copy **ret_copy, struct strv *warnings, struct err *err)

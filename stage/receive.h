@@ -9,6 +9,9 @@
 #include "store.h"
 #include "unpack.h"
 
+/* A machine that has no room in memory for so many bytes, and a reserve, is better off without. -E_NO_SPACE. */
+int receive_check_memory(const struct host *h, uint64_t bytes, struct err *err) _must_check_;
+
 /*
  * Reads the candidate to its end. *ret_copy is the copy in the cache, complete and without its name yet;
  * it is the caller's to publish or to abandon. NULL: the bundle comes from there, is there, or cannot be

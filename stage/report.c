@@ -11,35 +11,35 @@
 static const char *const origin_words[] = { [MODULE_BUNDLE] = "bundle", [MODULE_KERNEL] = "kernel",
 					    [MODULE_LIVE] = "live" };
 
-void report_clear_bundle(struct driver_report *d)
+void report_clear_bundle(struct bundle_report *b)
 {
-	free(d->flavor);
-	free(d->source);
-	free(d->origin);
-	free(d->digest);
-	free(d->key_id);
-	d->flavor = d->source = d->origin = d->digest = d->key_id = NULL;
-	d->serial = 0;
+	free(b->flavor);
+	free(b->source);
+	free(b->origin);
+	free(b->digest);
+	free(b->key_id);
+	free(b->cached);
+	*b = (struct bundle_report){ 0 };
 }
 
-int report_set_bundle(struct driver_report *d, const struct candidate *c, const struct manifest *m)
+int report_set_bundle(struct bundle_report *b, const struct candidate *c, const struct manifest *m)
 {
-	report_clear_bundle(d);
-	d->flavor = strdup(m->flavor);
-	d->source = strdup(c->source);
-	d->origin = strdup(c->origin);
-	d->digest = strdup(m->digest);
-	d->key_id = strdup(m->key_id);
-	d->serial = m->serial;
-	return d->flavor && d->source && d->origin && d->digest && d->key_id ? 0 : -ENOMEM;
+	report_clear_bundle(b);
+	b->flavor = strdup(m->flavor);
+	b->source = strdup(c->source);
+	b->origin = strdup(c->origin);
+	b->digest = strdup(m->digest);
+	b->key_id = strdup(m->key_id);
+	b->serial = m->serial;
+	return b->flavor && b->source && b->origin && b->digest && b->key_id ? 0 : -ENOMEM;
 }
 
 static void driver_report_done(struct driver_report *d)
 {
 	free(d->name);
 	free(d->version);
-	report_clear_bundle(d);
-	free(d->cached);
+	report_clear_bundle(&d->bundle);
+	report_clear_bundle(&d->firmware.bundle);
 	strv_free(&d->devices);
 	strv_free(&d->nodes);
 	strv_free(&d->kernel_log);
@@ -93,7 +93,7 @@ size_t report_inserted(const struct driver_report *d, enum module_origin from)
 
 struct trial report_trial(const struct driver_report *d, const struct kernel *k)
 {
-	return (struct trial){ .name = d->name, .digest = d->digest, .release = k->release, .build_id = k->build_id };
+	return (struct trial){ .name = d->name, .digest = d->bundle.digest, .release = k->release, .build_id = k->build_id };
 }
 
 void report_phase(struct driver_report *d, const char *name, uint64_t us)
@@ -122,11 +122,11 @@ char *report_line(const struct driver_report *d, const struct kernel *k)
 	}
 	if (!nodes)
 		return NULL;
-	if (!d->origin)
+	if (!d->bundle.origin)
 		return str_printf("%s: %s: %s%s", d->name, reason_word(0), d->result.text, nodes);
 	return str_printf("%s: %s: %zu modules from %s in %llu ms (kernel %s, serial %llu, key %s)%s", d->name,
-			  reason_word(0), report_inserted(d, MODULE_BUNDLE), d->origin, (unsigned long long)(d->us / 1000), k->release,
-			  (unsigned long long)d->serial, d->key_id, nodes);
+			  reason_word(0), report_inserted(d, MODULE_BUNDLE), d->bundle.origin, (unsigned long long)(d->us / 1000), k->release,
+			  (unsigned long long)d->bundle.serial, d->bundle.key_id, nodes);
 }
 
 /* Words from a configuration file or a file's name need not be UTF-8: then they are shown escaped. */
@@ -155,21 +155,36 @@ static json_t *list_json(const struct strv *s)
 	return list;
 }
 
+static void add_bundle(json_t *o, const struct bundle_report *b)
+{
+	json_object_set_new(o, "flavor", json_string(b->flavor ? b->flavor : ""));
+	json_object_set_new(o, "source", optional(b->source));
+	json_object_set_new(o, "origin", optional(b->origin));
+	json_object_set_new(o, "digest", optional(b->digest));
+	json_object_set_new(o, "serial", b->digest ? json_integer((json_int_t)b->serial) : json_null());
+	json_object_set_new(o, "key_id", optional(b->key_id));
+	json_object_set_new(o, "cached", optional(b->cached));
+}
+
+static json_t *firmware_json(const struct driver_report *d)
+{
+	json_t *o = json_pack("{s:s, s:o}", "reason", reason_word(d->firmware.result.code), "text",
+			      text_json(d->firmware.result.text));
+
+	add_bundle(o, &d->firmware.bundle);
+	return o;
+}
+
 json_t *report_driver_json(const struct driver_report *d)
 {
 	json_t *o = json_object(), *modules = json_array(), *rejected = json_array(), *phases = json_array();
 
 	json_object_set_new(o, "name", text_json(d->name));
 	json_object_set_new(o, "version", optional(d->version));
-	json_object_set_new(o, "flavor", json_string(d->flavor ? d->flavor : ""));
 	json_object_set_new(o, "reason", json_string(reason_word(d->result.code)));
 	json_object_set_new(o, "text", text_json(d->result.text));
-	json_object_set_new(o, "source", optional(d->source));
-	json_object_set_new(o, "origin", optional(d->origin));
-	json_object_set_new(o, "digest", optional(d->digest));
-	json_object_set_new(o, "serial", d->digest ? json_integer((json_int_t)d->serial) : json_null());
-	json_object_set_new(o, "key_id", optional(d->key_id));
-	json_object_set_new(o, "cached", optional(d->cached));
+	add_bundle(o, &d->bundle);
+	json_object_set_new(o, "firmware", d->firmware.asked ? firmware_json(d) : json_null());
 	json_object_set_new(o, "us", json_integer((json_int_t)d->us));
 	json_object_set_new(o, "devices", list_json(&d->devices));
 	json_object_set_new(o, "nodes", list_json(&d->nodes));

@@ -29,13 +29,24 @@ struct phase {
 	uint64_t us;
 };
 
-#define REPORT_PHASES 8
+#define REPORT_PHASES 10
+
+/* The bundle that is used; all NULL: none. */
+struct bundle_report {
+	char *flavor, *source, *origin, *digest, *key_id;
+	char *cached; /* where the copy is that was made now, or NULL */
+	uint64_t serial;
+};
 
 struct driver_report {
 	char *name, *version;
 	struct err result; /* code 0: loaded */
-	char *flavor, *source, *origin, *digest, *key_id, *cached;
-	uint64_t serial;
+	struct bundle_report bundle;
+	struct {
+		bool asked; /* false: there is none, and Runtime= names no place */
+		struct err result; /* code 0: it is in place */
+		struct bundle_report bundle;
+	} firmware;
 	struct strv devices, nodes, kernel_log, warnings;
 	struct module_report *modules;
 	size_t n_modules;
@@ -62,8 +73,8 @@ void report_free(struct report *r);
 /* Adds a driver's report, named and versioned. NULL: no memory. Pointers may move at each call. */
 struct driver_report *report_add_driver(struct report *r, const struct driver *d);
 /* The bundle that is used: where from, digest, serial, key. Replaces what was set before. */
-int report_set_bundle(struct driver_report *d, const struct candidate *c, const struct manifest *m) _must_check_;
-void report_clear_bundle(struct driver_report *d);
+int report_set_bundle(struct bundle_report *b, const struct candidate *c, const struct manifest *m) _must_check_;
+void report_clear_bundle(struct bundle_report *b);
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
 /* How many modules came from there. */
 size_t report_inserted(const struct driver_report *d, enum module_origin from);

@@ -50,6 +50,13 @@ static void print_phases(const json_t *phases, long long total_us)
 	printf("\n");
 }
 
+static void print_firmware(const json_t *f)
+{
+	if (json_is_object(f))
+		printf("  %-9s%s: %s\n", "firmware", text_of(f, "reason"), *text_of(f, "text") ? text_of(f, "text") :
+									     text_of(f, "origin"));
+}
+
 static void print_driver(const json_t *d)
 {
 	const json_t *rejected = json_object_get(d, "rejected");
@@ -64,6 +71,7 @@ static void print_driver(const json_t *d)
 		if (*text_of(d, "cached"))
 			printf("  %-9s%s\n", "cached", text_of(d, "cached"));
 	}
+	print_firmware(json_object_get(d, "firmware"));
 	print_list("devices", json_object_get(d, "devices"), NULL);
 	print_list("modules", json_object_get(d, "modules"), "name");
 	print_list("nodes", json_object_get(d, "nodes"), NULL);

@@ -49,8 +49,8 @@ class NetMachine(Machine):
         self.module_is_live("alpha", "beta")
         self.sources(*sources, network=network, budget=budget, **more)
 
-    def sources(self, *sources: str, network: str = "", budget: str = "60s", **more: str) -> None:
-        lines = "From=cache:\n" + "".join(f" {source}\n" for source in sources)
+    def sources(self, *sources: str, network: str = "", budget: str = "60s", runtime: str = "", **more: str) -> None:
+        lines = "From=cache:\n" + "".join(f" {source}\n" for source in sources) + (f"Runtime={runtime}\n" if runtime else "")
         self.driver(Source=lines, Policy=f"Budget={budget}", **({"Network": network} if network else {}), **more)
 
     def run(self, command: str = "fetch", *before: object, args: tuple[str, ...] = (), env: dict[str, str] | None = None) -> Run:

@@ -132,7 +132,7 @@ def test_a_terminal_shows_the_progress_and_the_line_is_gone_at_the_end(host):
         text = read_all(ours)
     os.close(ours)
     assert program.returncode == DONE
-    assert re.search(r"\r\x1b\[Kgpu: 100%  (\d+) of \1 KiB ", text) and "\r\x1b[Kmodulus: gpu: gpu 1.0 for kernel" in text, repr(text)
+    assert re.search(r"\r\x1b\[Kgpu: 100%  (\d+) of \1 KiB ", text) and "\r\x1b[Kmodulus: gpu: modules of gpu 1.0 for kernel" in text, repr(text)
 
 
 # --- what is damaged ---

@@ -151,38 +151,82 @@ static void test_a_runtimes_files_are_no_modules(void **state)
 
 #define PARAMETER "live/sys/module/firmware_class/parameters/path"
 
+static void expose(const struct place *p, struct strv *warnings)
+{
+	const struct module_set set = { .host = &p->host, .firmware = 1 };
+	struct err err;
+
+	assert_int_equal(module_set_expose_firmware(&set, warnings, &err), 0);
+}
+
 static void test_the_kernel_is_pointed_at_our_firmware(void **state)
 {
 	struct place *p = *state;
-	_cleanup_free_ char *text = NULL, *other = NULL;
+	_cleanup_strv_ struct strv warnings = { 0 };
+	_cleanup_free_ char *text = NULL;
 
 	put_text(p, PARAMETER, "\n");
-	assert_int_equal(firmware_expose(&p->host, &other), 0);
+	expose(p, &warnings);
 	text = get_text(p, PARAMETER);
 	assert_contains(text, "/run/modulus/firmware");
-	assert_int_equal(firmware_expose(&p->host, &other), 0); /* again: it is there already */
-	assert_null(other);
+	expose(p, &warnings); /* again: it is there already */
+	assert_int_equal(warnings.n, 0);
+}
+
+static void test_without_firmware_the_kernels_path_is_left_alone(void **state)
+{
+	struct place *p = *state;
+	const struct module_set set = { .host = &p->host };
+	_cleanup_strv_ struct strv warnings = { 0 };
+	_cleanup_free_ char *text = NULL;
+	struct err err;
+
+	put_text(p, PARAMETER, "\n");
+	assert_int_equal(module_set_expose_firmware(&set, &warnings, &err), 0);
+	text = get_text(p, PARAMETER);
+	assert_string_equal(text, "\n");
+	assert_int_equal(warnings.n, 0);
 }
 
 static void test_another_path_is_left_alone_and_named(void **state)
 {
 	struct place *p = *state;
-	_cleanup_free_ char *text = NULL, *other = NULL;
+	_cleanup_strv_ struct strv warnings = { 0 };
+	_cleanup_free_ char *text = NULL;
 
 	put_text(p, PARAMETER, "/opt/firmware\n");
-	assert_int_equal(firmware_expose(&p->host, &other), -EBUSY);
-	assert_string_equal(other, "/opt/firmware");
+	expose(p, &warnings);
+	assert_int_equal(warnings.n, 1);
+	assert_string_equal(warnings.v[0], "firmware: firmware_class.path is set to: /opt/firmware");
 	text = get_text(p, PARAMETER);
 	assert_string_equal(text, "/opt/firmware\n");
 }
 
 static void test_a_kernel_without_a_firmware_loader_says_so(void **state)
 {
-	struct place *p = *state;
-	char *other = NULL;
+	_cleanup_strv_ struct strv warnings = { 0 };
 
-	assert_int_equal(firmware_expose(&p->host, &other), -ENOENT);
-	assert_null(other);
+	expose(*state, &warnings);
+	assert_int_equal(warnings.n, 1);
+	assert_string_equal(warnings.v[0], "firmware: firmware_class.path: No such file or directory");
+}
+
+static void test_links_of_firmware_are_made_beside_its_files(void **state)
+{
+	struct place *p = *state;
+	const struct module_set set = { .host = &p->host };
+	struct manifest_link links[] = { { .path = (char[]){ "usr/lib/firmware/gpu/1/b.bin" }, .target = (char[]){ "a.bin" } },
+					 { .path = (char[]){ "usr/bin/x" }, .target = (char[]){ "y" } } };
+	const struct manifest m = { .links = links, .n_links = ARRAY_SIZE(links) };
+	_cleanup_free_ char *text = NULL;
+	struct err err;
+
+	put_text(p, FW "gpu/1/a.bin", "content");
+	assert_int_equal(module_set_link_firmware(&set, &m, &err), 0);
+	assert_int_equal(module_set_link_firmware(&set, &m, &err), 0); /* an earlier run in this boot */
+	text = get_text(p, FW "gpu/1/b.bin");
+	assert_string_equal(text, "content");
+	assert_false(is_there(p, FW "x"));
 }
 
 int main(void)
@@ -195,8 +239,10 @@ int main(void)
 		at_place(test_firmware_whose_hash_does_not_hold_is_not_left_there),
 		at_place(test_a_runtimes_files_are_no_modules),
 		at_place(test_the_kernel_is_pointed_at_our_firmware),
+		at_place(test_without_firmware_the_kernels_path_is_left_alone),
 		at_place(test_another_path_is_left_alone_and_named),
 		at_place(test_a_kernel_without_a_firmware_loader_says_so),
+		at_place(test_links_of_firmware_are_made_beside_its_files),
 	};
 
 	return cmocka_run_group_tests_name("modules", tests, NULL, NULL);

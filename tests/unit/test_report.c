@@ -21,13 +21,13 @@ static struct driver_report *begin(struct report *r)
 /* What a successful boot leaves. */
 static void fill(struct driver_report *rep)
 {
-	set_text(&rep->flavor, "open");
-	set_text(&rep->source, "usr");
-	set_text(&rep->origin, "usr:/usr/lib/modulus/bundles/x.tar.zst");
-	set_text(&rep->digest, "aa55");
-	set_text(&rep->key_id, "1A2B3C4D5E6F7081");
-	set_text(&rep->cached, "/var/lib/modulus/bundles/x.tar.zst");
-	rep->serial = 7;
+	set_text(&rep->bundle.flavor, "open");
+	set_text(&rep->bundle.source, "usr");
+	set_text(&rep->bundle.origin, "usr:/usr/lib/modulus/bundles/x.tar.zst");
+	set_text(&rep->bundle.digest, "aa55");
+	set_text(&rep->bundle.key_id, "1A2B3C4D5E6F7081");
+	set_text(&rep->bundle.cached, "/var/lib/modulus/bundles/x.tar.zst");
+	rep->bundle.serial = 7;
 	rep->us = 412345;
 	add_text(&rep->devices, "0000:00:02.0");
 	add_text(&rep->nodes, "/dev/dri/card0");
@@ -212,6 +212,32 @@ static void test_text_that_is_not_utf8_costs_no_field(void **state)
 	json_decref(j);
 }
 
+static void test_firmware_is_told_when_it_was_asked_for(void **state)
+{
+	_cleanup_report_ struct report r;
+	struct driver_report *rep = begin(&r);
+	json_t *j = report_driver_json(rep), *firmware;
+
+	(void)state;
+	assert_true(json_is_null(json_object_get(j, "firmware")));
+	json_decref(j);
+	rep->firmware.asked = true;
+	(void)err_set(&rep->firmware.result, -E_NETWORK, "nobody answers");
+	j = report_driver_json(rep);
+	firmware = json_object_get(j, "firmware");
+	assert_string_equal(text_of(firmware, "reason"), "network");
+	assert_string_equal(text_of(firmware, "text"), "nobody answers");
+	assert_true(json_is_null(json_object_get(firmware, "digest")));
+	json_decref(j);
+	rep->firmware.result = (struct err){ 0 };
+	set_text(&rep->firmware.bundle.digest, "bb");
+	j = report_driver_json(rep);
+	firmware = json_object_get(j, "firmware");
+	assert_string_equal(text_of(firmware, "reason"), "loaded");
+	assert_string_equal(text_of(firmware, "digest"), "bb");
+	json_decref(j);
+}
+
 static void test_a_bundle_that_is_not_used_after_all_is_forgotten(void **state)
 {
 	char source[] = "cache", origin[] = "cache:x";
@@ -224,16 +250,16 @@ static void test_a_bundle_that_is_not_used_after_all_is_forgotten(void **state)
 	sample_begin(&s);
 	snprintf(s.m->digest, sizeof(s.m->digest), "aa");
 	snprintf(s.m->key_id, sizeof(s.m->key_id), "BB");
-	assert_int_equal(report_set_bundle(rep, &c, s.m), 0);
-	assert_int_equal(report_set_bundle(rep, &c, s.m), 0); /* replaces */
-	assert_string_equal(rep->origin, "cache:x");
-	assert_string_equal(rep->digest, "aa");
-	assert_string_equal(rep->key_id, "BB");
-	assert_int_equal(rep->serial, 7);
-	report_clear_bundle(rep);
-	assert_null(rep->origin);
-	assert_null(rep->digest);
-	assert_int_equal(rep->serial, 0);
+	assert_int_equal(report_set_bundle(&rep->bundle, &c, s.m), 0);
+	assert_int_equal(report_set_bundle(&rep->bundle, &c, s.m), 0); /* replaces */
+	assert_string_equal(rep->bundle.origin, "cache:x");
+	assert_string_equal(rep->bundle.digest, "aa");
+	assert_string_equal(rep->bundle.key_id, "BB");
+	assert_int_equal(rep->bundle.serial, 7);
+	report_clear_bundle(&rep->bundle);
+	assert_null(rep->bundle.origin);
+	assert_null(rep->bundle.digest);
+	assert_int_equal(rep->bundle.serial, 0);
 }
 
 static void test_there_is_room_for_so_many_phases_and_modules(void **state)
@@ -303,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_not_known_is_null),
 		at_place(test_the_whole_report_says_which_boot_and_kernel),
 		cmocka_unit_test(test_text_that_is_not_utf8_costs_no_field),
+		cmocka_unit_test(test_firmware_is_told_when_it_was_asked_for),
 		cmocka_unit_test(test_a_bundle_that_is_not_used_after_all_is_forgotten),
 		cmocka_unit_test(test_there_is_room_for_so_many_phases_and_modules),
 		at_place(test_the_status_is_written_and_read_again),
