@@ -46,6 +46,29 @@ static void test_where_there_is_no_log_nothing_is_collected(void **state)
 	assert_int_equal(lines.n, 0);
 }
 
+/* As the kernel hands out what a driver said in one call: NVIDIA's do, over eight lines. */
+static void test_a_record_of_several_lines_is_as_many_lines(void **state)
+{
+	static const char *const said[] = { "NVRM: no", "NVRM: GSP", "back\\x5cslash", "\\x5cxzz \\x1b \\x5cx", "\\x5cx0" };
+	struct place *p = *state;
+	_cleanup_strv_ struct strv lines = { 0 };
+	_cleanup_close_ int mark = -EBADF;
+
+	put_text(p, "live/dev/kmsg", "");
+	mark = kmsg_mark(&p->host);
+	assert_true(mark >= 0);
+	append(p, "3,1,1,-;NVRM: no\\x0aNVRM: GSP\\x0a\\x0a\n");
+	append(p, "3,2,1,-;\n");
+	assert_int_equal(kmsg_collect(mark, &lines), 0);
+	append(p, "3,3,1,-;back\\x5cslash\\x0a\\xzz \\x1b \\x\n");
+	assert_int_equal(kmsg_collect(mark, &lines), 0);
+	append(p, "3,4,1,-;\\x0");
+	assert_int_equal(kmsg_collect(mark, &lines), 0);
+	assert_int_equal(lines.n, sizeof(said) / sizeof(*said));
+	for (size_t i = 0; i < lines.n; i++)
+		assert_string_equal(lines.v[i], said[i]);
+}
+
 /* Packets are records, as the kernel gives them. */
 static void test_lines_are_escaped_and_their_number_is_bounded(void **state)
 {
@@ -69,6 +92,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		at_place(test_what_was_logged_after_the_mark_is_collected),
+		at_place(test_a_record_of_several_lines_is_as_many_lines),
 		at_place(test_where_there_is_no_log_nothing_is_collected),
 		cmocka_unit_test(test_lines_are_escaped_and_their_number_is_bounded),
 	};
