@@ -12,6 +12,7 @@
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
 #   make install       the program, the dracut module and the unit, below DESTDIR
+#   make nvidia-bundles  NVIDIA's driver as a signed bundle: docs/nvidia.md has its variables
 #   make ignition      render ignition/*.bu to *.ign again
 #   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
 #   make clean         remove build/
@@ -72,7 +73,7 @@ LIBS_ALL := -larchive $(LIBS_BOOT) -lb2
 BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
-	python3 python3-pytest python3-yaml python3-cryptography python3-zstandard \
+	patch python3 python3-pytest python3-yaml python3-cryptography python3-zstandard \
 	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
@@ -140,7 +141,7 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 
-.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-bare lint ignition install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-bare lint ignition nvidia-bundles install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -424,7 +425,7 @@ fuzz: $(FUZZ_PROGRAMS:%=build/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
-SCRIPTS = $(sort .ci/run $(shell find dracut tests -name "*.sh"))
+SCRIPTS = $(sort .ci/run $(shell find dracut ignition tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
 build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
@@ -443,6 +444,9 @@ lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL
 	$(Q)shellcheck --exclude=SC2187 $(SCRIPTS)
 	$(Q)$(if $(filter %.a,$(KMOD_LIB) $(CURL_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
 	@echo "modulus: lint passed"
+
+nvidia-bundles: all
+	@ignition/drivers/nvidia/bundles.sh
 
 ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))
 
