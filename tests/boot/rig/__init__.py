@@ -14,4 +14,5 @@ cpio        archives for the kernel       saved       a guest that goes on from 
 small       the machine for that          faultboots  disks, memory, clocks and inits that fail
 blocklog    what a guest wrote, in order  crashed     what a cut left in the cache
 powercut    cuts, in guests and worked out
+nvidia      the real driver, for a GPU that is not there
 """

@@ -42,6 +42,7 @@ class Usr:
     """One /usr partition: which system, which in-tree modules, which bundles."""
     bundles: dict[str, Path] = field(default_factory=dict)      # name -> bundle
     in_tree: bool = False                                       # lib/modules has what the driver needs and what is live
+    needs: frozenset[str] = frozenset()                         # more in-tree modules
     real: bool = False                                          # a real Debian rather than busybox
 
 
@@ -104,6 +105,13 @@ class Workshop:
             return made["rival_gpu"]
 
     @cached_property
+    def fake_gpu(self) -> Path:
+        """A module that presents PCI devices which say that they are NVIDIA GPUs."""
+        with self._lock:
+            made = modules.obtain(self.programs, self.kernel, self.build_tree, modules.FAKE_GPU, symvers=True)
+            return made[modules.FAKE_GPU]
+
+    @cached_property
     def faults(self) -> dict[str, Path]:
         """Modules that misbehave, by name. One imports what the kernel does not export, so nothing is compared."""
         with self._lock:
@@ -158,7 +166,7 @@ class Workshop:
     def usr_image(self, folder: Path, name: str, usr: Usr) -> Path:
         """The file system of a /usr partition."""
         tree = folder / name
-        in_tree = self.in_tree if usr.in_tree else []
+        in_tree = sorted({*(self.in_tree if usr.in_tree else []), *trees.closure(self.kernel, set(usr.needs), without=set())})
         if usr.real:
             trees.debian_usr(tree, self.debian, self.kernel, in_tree)
         else:

@@ -14,6 +14,7 @@ from .host import RigError, run
 HELLO = "hello_gpu"
 FAULTS = "faults"
 RIVAL = "rival"
+FAKE_GPU = "fakegpu"
 # struct modversion_info: a CRC, then the symbol's name in a field of this size
 _CRC_BYTES = 8
 _NAME_BYTES = 56

@@ -12,6 +12,8 @@ DRACUT_MODULE = PROJECT / "dracut" / "50modulus"
 DRACUT_NETWORK_MODULE = PROJECT / "dracut" / "51modulus-net"
 IGNITION_SNIPPET = PROJECT / "ignition" / "modulus.ign"
 GUEST = Path(__file__).resolve().parents[1] / "guest"
+NVIDIA_DRIVER_FILE = PROJECT / "ignition" / "drivers" / "nvidia.conf"
+NVIDIA_BUNDLES = PROJECT / "ignition" / "drivers" / "nvidia" / "bundles.sh"
 TEST_MODULES = PROJECT / "tests" / "modules"
 TOOLS = PROJECT / "tests" / "tools"
 

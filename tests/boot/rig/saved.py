@@ -20,7 +20,11 @@ from .guest import Hardware
 from .host import RigError
 from .report import Report
 
-MEMORY_MIB = 512
+# what the kernel uses, and behind it what a fake GPU's BARs lead to
+SYSTEM_MIB = 512
+GPU_MIB = 64
+GPU_AT = SYSTEM_MIB << 20
+MEMORY_MIB = SYSTEM_MIB + GPU_MIB
 PAUSED = "@paused"
 _UNIT = "modulus-pause.service"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"

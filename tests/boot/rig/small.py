@@ -5,7 +5,7 @@ import random
 import shutil
 from pathlib import Path
 
-from . import disk, trees
+from . import disk, saved, trees
 from .guest import HOST_ADDRESS
 from .machines import ROOT_ARGUMENT, USR_ARGUMENTS, UUID_ROOT, UUID_USR, Usr, Workshop
 from .saved import SavedBoot
@@ -19,7 +19,8 @@ _ARGUMENTS = [ROOT_ARGUMENT, "rw", "rootflags=commit=1", *USR_ARGUMENTS, f"init=
               # software emulation takes seconds to draw a console
               "drm_kms_helper.fbdev_emulation=0",
               # no entropy but what the kernel finds in the jitter of its own clock
-              "random.trust_cpu=off", "random.trust_bootloader=off"]
+              "random.trust_cpu=off", "random.trust_bootloader=off",
+              f"memmap={saved.GPU_MIB}M${saved.GPU_AT:#x}"]
 # for boots of which only the real root's report is wanted: the probes of the initramfs say nothing
 NO_PROBES = "echo '#!/usr/bin/busybox true' > /usr/bin/modulus-report"
 # the network that somebody else would have brought up by then, and that stays

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVIDIA's real driver, all of it before switch-root, for a GPU that is there for all that the kernel can tell."""
+
+import re
+
+import pytest
+
+from rig.nvidia import DRIVER, version
+
+# in the order of loading; nvidia-peermem is in the bundle for those who want it later
+LOADED = ["nvidia", "nvidia_uvm", "nvidia_modeset", "nvidia_drm"]
+ADDRESS = "0000:40:00.0"
+BUNDLE_MAX_BYTES = 5_500_000
+
+
+def _loaded(driver: dict, source: str) -> list[str]:
+    return [module["name"].replace("-", "_") for module in driver["modules"] if module["from"] == source]
+
+
+def test_the_driver_is_loaded_in_the_initramfs(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert boot.section("initramfs", "initrd").code == 0, "the report was not made in the initramfs"
+    driver = boot.driver("initramfs", DRIVER)
+    assert driver["reason"] == "loaded", driver
+    assert driver["source"] == "usr"
+    assert driver["devices"] == [ADDRESS]
+    assert set(LOADED) <= boot.modules("initramfs")
+    assert not set(LOADED) & boot.modules("before")
+
+
+def test_all_of_it_comes_from_the_bundle_in_the_order_that_the_driver_wants(nvidia_gpu):
+    assert _loaded(nvidia_gpu.boot.driver("initramfs", DRIVER), "bundle") == LOADED
+
+
+def test_what_it_needs_of_the_kernel_comes_from_usr(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert {"drm", "drm_kms_helper", "video"} <= set(_loaded(boot.driver("initramfs", DRIVER), "kernel"))
+    assert not {"drm", "video"} & boot.modules("before")
+
+
+def test_the_driver_has_bound_the_gpu_and_names_it(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert ADDRESS in boot.text("real-root", "bound").split()
+    said = boot.text("real-root", "gpus")
+    assert f"/proc/driver/nvidia/gpus/{ADDRESS}/information:" in said
+    assert re.search(r"Model:\s+NVIDIA H100", said), said
+    assert re.search(r"Device Minor:\s+0$", said, re.M), said
+
+
+def test_the_options_of_the_driver_file_are_in_effect(nvidia_gpu):
+    assert "PreserveVideoMemoryAllocations: 1" in nvidia_gpu.boot.text("real-root", "params").splitlines()
+
+
+@pytest.mark.parametrize("name", ["nvidia-frontend", "nvidia-uvm", "nvidia-caps", "drm"])
+def test_its_devices_have_majors(nvidia_gpu, name):
+    assert re.search(rf"^ *\d+ {name}$", nvidia_gpu.boot.text("real-root", "majors"), re.M)
+
+
+def test_the_node_that_the_kernel_makes_is_there_before_switch_root(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert "/dev/dri/card0" in boot.nodes("initramfs")
+    assert "/dev/dri/card0" in boot.driver("initramfs", DRIVER)["nodes"]
+
+
+def test_the_version_that_runs_is_the_bundles(nvidia_gpu):
+    assert nvidia_gpu.boot.driver("real-root", DRIVER)["version"] == version(nvidia_gpu.bundle)
+    assert nvidia_gpu.boot.kernel_log(f"loading NVIDIA UNIX Open Kernel Module for x86_64  {version(nvidia_gpu.bundle)}")
+
+
+def test_the_bundle_is_small(nvidia_gpu):
+    assert nvidia_gpu.bundle.stat().st_size <= BUNDLE_MAX_BYTES
+
+
+def test_what_the_driver_says_of_a_gpu_that_it_does_not_know_is_in_the_report(unknown_gpu):
+    driver = unknown_gpu.boot.driver("initramfs", DRIVER)
+    assert driver["reason"] == "init-failed", driver
+    assert {"NVRM: nvidia.ko because it does not include the required GPU", "NVRM: System Processor (GSP)."} <= set(driver["kernel_log"])
+    assert f"NVRM: The NVIDIA GPU {ADDRESS} (PCI ID: 10de:2330)" in unknown_gpu.boot.text("real-root", "status-text")
+
+
+def test_of_the_modules_after_the_one_that_failed_none_is_tried(unknown_gpu):
+    assert _loaded(unknown_gpu.boot.driver("initramfs", DRIVER), "bundle") == []
+    assert not set(LOADED) & unknown_gpu.boot.modules("initramfs")
