@@ -19,6 +19,7 @@
 #include "lock.h"
 #include "log.h"
 #include "network.h"
+#include "nvidia.h"
 #include "receive.h"
 
 #define OWN_COPY_DIR "/run/modulus/bin"
@@ -269,6 +270,8 @@ static int collect_nodes(const struct boot *b, const struct driver *d, struct dr
 	for (size_t i = 0; r == 0 && i < devices->n; i++)
 		if (device_matches(&devices->v[i], &d->match))
 			r = device_nodes(b->host, &devices->v[i], &rep->nodes);
+	if (r == 0 && report_has_module(rep, NVIDIA_MODULE))
+		r = nvidia_nodes(b->host, &rep->nodes, &rep->warnings);
 	report_phase(rep, "nodes", now_us() - at);
 	return r;
 }

@@ -126,6 +126,16 @@
 /* The same for commands that somebody gave, before they fail: another transfer may be under way. */
 #define LIMIT_LOCK_COMMAND_US (300ull * 1000000)
 
+/* --- nodes that no driver announces --- */
+/* /proc/devices: 512 majors with names of 64 bytes at most; about 600 bytes on a server. */
+#define LIMIT_DEVICES_BYTES (64u << 10)
+/* One of NVIDIA's files in /proc; the longest, params, has about 2 KiB. */
+#define LIMIT_NVIDIA_FILE_BYTES (16u << 10)
+/* 32 GPUs in seven partitions each, with their compute instances, are 480 and the few that are no GPU's. */
+#define LIMIT_NVIDIA_NODES 512u
+/* capabilities/gpu0/mig/gi0/ci0/access has four directories. */
+#define LIMIT_NVIDIA_DEPTH 4u
+
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)
 /* A mark or a trial: digests, a release, a few numbers. */

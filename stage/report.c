@@ -91,6 +91,14 @@ size_t report_inserted(const struct driver_report *d, enum module_origin from)
 	return n;
 }
 
+bool report_has_module(const struct driver_report *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_modules; i++)
+		if (streq(d->modules[i].name, name))
+			return true;
+	return false;
+}
+
 struct trial report_trial(const struct driver_report *d, const struct kernel *k)
 {
 	return (struct trial){ .name = d->name, .digest = d->bundle.digest, .release = k->release, .build_id = k->build_id };

@@ -78,6 +78,8 @@ void report_clear_bundle(struct bundle_report *b);
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
 /* How many modules came from there. */
 size_t report_inserted(const struct driver_report *d, enum module_origin from);
+/* Is it live for this driver, by whomever? */
+bool report_has_module(const struct driver_report *d, const char *name);
 /* The attempt that this report is of; strings of the report's. */
 struct trial report_trial(const struct driver_report *d, const struct kernel *k);
 /* The same of a driver in status.json; digest "" when no bundle was used. */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 void contains_or_fail(const char *text, const char *part, const char *file, int line)
 {
@@ -211,6 +212,14 @@ bool can_mount(const struct place *p)
 	if (mount("tmpfs", root, "tmpfs", 0, "size=1m") < 0)
 		return false;
 	(void)umount2(root, MNT_DETACH);
+	return true;
+}
+
+bool can_make_nodes(const struct place *p)
+{
+	if (mknodat(p->fd, "node", S_IFCHR | 0600, makedev(1, 3)) < 0)
+		return false;
+	(void)unlinkat(p->fd, "node", 0);
 	return true;
 }
 

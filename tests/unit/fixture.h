@@ -82,6 +82,7 @@ char *place_path(const struct place *p, const char *path);
  * skip() is a leak.
  */
 bool can_mount(const struct place *p);
+bool can_make_nodes(const struct place *p);
 bool is_installed(const char *program);
 
 /* What blocks between these two is interrupted after some seconds, and the test has failed. */
