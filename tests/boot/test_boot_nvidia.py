@@ -62,6 +62,46 @@ def test_the_node_that_the_kernel_makes_is_there_before_switch_root(nvidia_gpu):
     assert "/dev/dri/card0" in boot.driver("initramfs", DRIVER)["nodes"]
 
 
+def _nodes(boot, where: str) -> dict[str, tuple[str, str, str]]:
+    """Path -> major:minor, mode, owner."""
+    lines = (line.split() for line in boot.text(where, "nvidia-nodes").splitlines() if line)
+    return {path: (":".join(str(int(part, 16)) for part in device.split(":")), mode, owner) for path, device, mode, owner in lines}
+
+
+def _majors(boot) -> dict[str, str]:
+    found = re.findall(r"^ *(\d+) (\S+)$", boot.text("real-root", "majors").partition("Block devices")[0], re.M)
+    return {name: number for number, name in found}
+
+
+def test_the_nodes_that_nobody_else_makes_are_there_before_switch_root(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    majors = _majors(boot)
+    gpu, uvm = majors["nvidia-frontend"], majors["nvidia-uvm"]
+    expected = {f"/dev/{name}": (device, "666", "0:0") for name, device in (
+        ("nvidiactl", f"{gpu}:255"), ("nvidia0", f"{gpu}:0"), ("nvidia-modeset", f"{gpu}:254"), ("nvidia-uvm", f"{uvm}:0"),
+        ("nvidia-uvm-tools", f"{uvm}:1"))}
+    found = _nodes(boot, "initramfs")
+    caps = {path for path in found if path.startswith("/dev/nvidia-caps/")}
+    assert {path: found[path] for path in found if path not in caps} == expected
+    assert all(found[path][0].split(":")[0] == majors["nvidia-caps"] for path in caps)
+    assert _nodes(boot, "real-root") == found
+    assert {*expected, "/dev/dri/card0"} <= set(boot.driver("initramfs", DRIVER)["nodes"])
+
+
+def test_engines_find_them_by_number(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    for path, (device, _, _) in _nodes(boot, "initramfs").items():
+        assert f" {device} -> ../{path.removeprefix('/dev/')}\n" in boot.text("initramfs", "char-links")
+
+
+def test_the_drivers_control_node_can_be_opened(nvidia_gpu):
+    assert nvidia_gpu.boot.section("real-root", "opened").code == 0
+
+
+def test_a_gpu_that_the_driver_refuses_has_no_nodes(unknown_gpu):
+    assert _nodes(unknown_gpu.boot, "initramfs") == {}
+
+
 def test_the_version_that_runs_is_the_bundles(nvidia_gpu):
     assert nvidia_gpu.boot.driver("real-root", DRIVER)["version"] == version(nvidia_gpu.bundle)
     assert nvidia_gpu.boot.kernel_log(f"loading NVIDIA UNIX Open Kernel Module for x86_64  {version(nvidia_gpu.bundle)}")

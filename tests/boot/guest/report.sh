@@ -74,6 +74,8 @@ section uptime $bb cat /proc/uptime
 section modules $bb cat /proc/modules
 section taint $bb cat /proc/sys/kernel/tainted
 section nodes $bb find /dev/dri
+section nvidia-nodes $bb find /dev -name 'nvidia*' -type c -exec $bb stat -c '%n %t:%T %a %u:%g' {} +
+section char-links $bb ls -l /dev/char
 section mounts $bb cat /proc/mounts
 section initrd $bb ls /etc/initrd-release
 section status $bb cat /run/modulus/status.json

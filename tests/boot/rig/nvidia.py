@@ -24,6 +24,7 @@ report() {
 report gpus /usr/bin/busybox grep -r . /proc/driver/nvidia/gpus
 report majors /usr/bin/busybox cat /proc/devices
 report bound /usr/bin/busybox ls /sys/bus/pci/drivers/nvidia
+report opened /usr/bin/busybox dd if=/dev/nvidiactl of=/dev/null count=0
 report params /usr/bin/busybox cat /proc/driver/nvidia/params
 exec /usr/bin/modulus-test-init
 """
