@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# fetch.sh FILE POOLDIR SHA256: one source archive from the Debian mirrors that this machine's apt
+# fetch.sh FILE POOLDIR SHA256: one archive from the Debian mirrors that this machine's apt
 # already uses, into $MODULUS_CACHE. apt's own downloader honours its proxies and credentials; the
 # pinned digest makes the index of source packages (deb-src) unnecessary, and nothing of apt's
 # configuration is read or written beyond that.
@@ -16,7 +16,7 @@ fi
 
 helper=/usr/lib/apt/apt-helper
 if [ ! -x $helper ]; then
-	echo "modulus: $file: cannot be fetched without apt: set KMOD_SRC= to an unpacked kmod 30 source" >&2
+	echo "modulus: $file: cannot be fetched without apt: put it into $cache yourself" >&2
 	exit 1
 fi
 
@@ -43,6 +43,5 @@ for mirror in $(mirrors); do
 done
 
 cat "$part/log" >&2 2> /dev/null || true
-echo "modulus: $file: no Debian mirror of this machine has it: put it into $cache yourself," \
-	"or set KMOD_SRC= to an unpacked kmod 30 source" >&2
+echo "modulus: $file: no Debian mirror of this machine has it: put it into $cache yourself" >&2
 exit 1
