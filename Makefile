@@ -73,7 +73,7 @@ LIBS_ALL := -larchive $(LIBS_BOOT) -lb2
 BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
-	patch python3 python3-pytest python3-yaml python3-cryptography python3-zstandard \
+	patch python3 python3-pytest python3-yaml python3-jsonschema python3-cryptography python3-zstandard \
 	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
@@ -81,6 +81,12 @@ TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev l
 
 KMOD_VERSION := 30+20221128
 KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e
+
+# The JSON schema of container engines' device specifications, for the tests. Only in a package of Go sources that
+# depends on 60 others: fetched, never installed.
+CDI_PACKAGE := golang-github-container-orchestrated-devices-container-device-interface
+CDI_SHA256 := afb0e01c0c98e8398cdb3b4b731efd98816e6e81ef43db8673bcb7774dd27628
+CDI_FETCH := tests/deps/fetch.sh $(CDI_PACKAGE)-dev_0.5.2-2_all.deb pool/main/g/$(CDI_PACKAGE) $(CDI_SHA256)
 
 # --- settings --------------------------------------------------------------------------------------
 
@@ -182,10 +188,12 @@ deps:
 	@tests/deps/install.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH)
 	@$(CURL_FETCH)
+	@$(CDI_FETCH)
 
 deps-auto:
 	@tests/deps/install.sh --auto $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH) || true
+	@$(CDI_FETCH) || true
 	@test -d $(MODULUS_CACHE)/curl || $(CURL_FETCH) || true
 
 $(CURL_ORIGIN): | $(AUTO_DEPS)

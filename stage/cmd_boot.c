@@ -21,9 +21,9 @@ static const char boot_usage[] =
 
 static const char finish_usage[] =
 	"usage: modulus finish [--root DIR] [--shutdown]\n\n"
-	"Loads drivers whose devices appeared after boot, and labels what boot made where SELinux\n"
-	"is in force; notes that the attempts of this boot did no harm. Run by modulus-finish.service;\n"
-	"does boot's work where boot did not run.\n\n"
+	"Loads drivers whose devices appeared after boot, tells container engines of NVIDIA's GPUs, and\n"
+	"labels what boot made where SELinux is in force; notes that the attempts of this boot did no harm.\n"
+	"Run by modulus-finish.service; does boot's work where boot did not run.\n\n"
 	"  --shutdown  the machine goes down in good order: only note that the attempts did no harm\n"
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"
 	"  --help      this text\n";

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * finish.c - the second half, early in the real root, from the copy that boot left in /run. In:
- * status.json of this boot. Out: drivers whose devices appeared after switch-root, SELinux
- * labels (no policy is loaded in an initramfs, so nothing could be labelled there), and the mark
- * in status.json that it ran. Where boot did not run, it does boot's work.
+ * status.json of this boot. Out: drivers whose devices appeared after switch-root, what container
+ * engines are told (cdi.h), SELinux labels (no policy is loaded in an initramfs, so nothing could be
+ * labelled there), and the mark in status.json that it ran. Where boot did not run, it does boot's work.
  */
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
 #include "boot.h"
+#include "cdi.h"
 #include "log.h"
+#include "modules.h"
+#include "nvidia.h"
 #include "store.h"
 
 /* restorecon(8) of the host; it knows the policy, we do not. Absent where SELinux is. */
@@ -25,6 +28,8 @@ static void relabel(const struct host *h, const json_t *status)
 	if (!streq(h->live_path, "/") || faccessat(h->live_fd, "sys/fs/selinux/enforce", F_OK, 0) < 0)
 		return;
 	r = strv_add_words(&argv, "restorecon -R -F " STATUS_DIR " " STORE_DIR, NULL);
+	if (r == 0 && json_is_string(json_object_get(json_object_get(status, "cdi"), "file")))
+		r = strv_add(&argv, CDI_DIR);
 	json_array_foreach(json_object_get(status, "drivers"), i, driver)
 		json_array_foreach(json_object_get(driver, "nodes"), j, node)
 			if (r == 0)
@@ -101,6 +106,60 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	return r;
 }
 
+/* --- containers --- */
+
+/* Where a driver's libraries are kept, by its name and their version; usr/lib* and usr/bin are below. */
+#define RUNTIME_DIR "/var/lib/modulus/runtime"
+
+static const json_t *find_module(const json_t *status, const char *name)
+{
+	json_t *driver, *module;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(status, "drivers"), i, driver) {
+		json_array_foreach(json_object_get(driver, "modules"), j, module) {
+			const char *have = json_string_value(json_object_get(module, "name"));
+
+			if (have && streq(have, name))
+				return driver;
+		}
+	}
+	return NULL;
+}
+
+/* A failure is a line in the journal: the GPUs are there all the same. */
+static void tell_engines(const struct host *h, json_t *status)
+{
+	const json_t *driver = find_module(status, NVIDIA_MODULE), *text;
+	const char *name = json_string_value(json_object_get(driver, "name"));
+	char version[LIMIT_NAME_BYTES + 1];
+	_cleanup_free_ char *runtime = NULL;
+	struct cdi_driver d = { .version = version, .firmware = FIRMWARE_DIR };
+	json_t *said;
+	struct err err;
+	size_t i;
+
+	if (name && read_line_at(h->live_fd, "sys/module/" NVIDIA_MODULE "/version", version, sizeof(version)) == 0 &&
+	    !strchr(version, '/'))
+		d.runtime = runtime = str_printf(RUNTIME_DIR "/%s/%s", name, version);
+	if (cdi_update(h, d.runtime ? &d : NULL, &said, &err) < 0) {
+		log_warning("cdi: containers are not told of the GPUs: %s", err.text);
+		return;
+	}
+	json_array_foreach(json_object_get(said, "warnings"), i, text)
+		log_warning("cdi: %s", json_string_value(text));
+	if (json_is_string(json_object_get(said, "other")))
+		log_info("cdi: %s defines " CDI_KIND ": containers are left to it",
+			 json_string_value(json_object_get(said, "other")));
+	else if (json_is_object(said))
+		log_info("cdi: %s: %zu devices, %lld mounts", json_string_value(json_object_get(said, "file")),
+			 json_array_size(json_object_get(said, "devices")),
+			 (long long)json_integer_value(json_object_get(said, "mounts")));
+	json_object_set_new(status, "cdi", said);
+}
+
+/* --- attempts --- */
+
 /* Whatever was tried did not bring the machine down: it got here. */
 static void end_trials(const struct host *h, const json_t *status)
 {
@@ -138,8 +197,13 @@ int finish_run(const struct host *h)
 		int code = boot_run(h);
 
 		r = status_read(h, &status);
-		if (r == 0)
+		if (r == 0) {
 			end_trials(h, status);
+			tell_engines(h, status);
+			r = status_write(h, status);
+			if (r < 0)
+				log_warning("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+		}
 		json_decref(status);
 		return code;
 	}
@@ -151,6 +215,7 @@ int finish_run(const struct host *h)
 	if (r < 0)
 		log_warning("%s", err.text);
 	end_trials(h, status);
+	tell_engines(h, status);
 	relabel(h, status);
 	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
 	r = status_write(h, status);

@@ -136,6 +136,18 @@
 /* capabilities/gpu0/mig/gi0/ci0/access has four directories. */
 #define LIMIT_NVIDIA_DEPTH 4u
 
+/* --- specifications for container engines --- */
+/* One of eight GPUs with every library has 60 KiB, and 500 bytes more for each name of a device. */
+#define LIMIT_CDI_BYTES (1u << 20)
+/* Specifications of others that are looked at in one directory; there is one for each vendor and class. */
+#define LIMIT_CDI_FILES 256u
+/* The driver serves 32 GPUs (NV_MAX_DEVICES). */
+#define LIMIT_CDI_GPUS 64u
+/* A driver has 60 libraries; each is mounted in two directories by two names on average. */
+#define LIMIT_CDI_MOUNTS 1024u
+/* usr/lib/x86_64-linux-gnu/nvidia/current/vdpau has four directories below usr. */
+#define LIMIT_CDI_DEPTH 6u
+
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)
 /* A mark or a trial: digests, a release, a few numbers. */

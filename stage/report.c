@@ -245,6 +245,7 @@ json_t *report_json(const struct host *h, const struct report *r)
 	json_object_set_new(o, "finished_us", json_integer((json_int_t)now_us()));
 	json_object_set_new(o, "cpu_us", json_integer((json_int_t)cpu_us()));
 	json_object_set_new(o, "finish", json_null());
+	json_object_set_new(o, "cdi", json_null());
 	json_object_set_new(o, "blessed", json_null());
 	json_object_set_new(o, "warnings", list_json(&r->warnings));
 	for (size_t i = 0; i < r->n_drivers; i++)

@@ -84,6 +84,17 @@ static void print_driver(const json_t *d)
 		printf("  %-9s%s\n", "to do", reason_advice(code));
 }
 
+static void print_cdi(const json_t *cdi)
+{
+	if (*text_of(cdi, "file"))
+		printf("containers: %s, %lld mounts\n", text_of(cdi, "file"),
+		       (long long)json_integer_value(json_object_get(cdi, "mounts")));
+	else if (*text_of(cdi, "other"))
+		printf("containers: left to %s\n", text_of(cdi, "other"));
+	print_list("devices", json_object_get(cdi, "devices"), NULL);
+	print_lines("warning", json_object_get(cdi, "warnings"));
+}
+
 static int exit_code(const json_t *drivers)
 {
 	json_t *d;
@@ -126,6 +137,7 @@ int status_run(const struct host *h, bool json)
 		print_lines("warning", json_object_get(status, "warnings"));
 		json_array_foreach(json_object_get(status, "drivers"), i, d)
 			print_driver(d);
+		print_cdi(json_object_get(status, "cdi"));
 		if (json_array_size(json_object_get(status, "drivers")) == 0)
 			printf("no driver is configured\n");
 	}

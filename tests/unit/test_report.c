@@ -181,6 +181,7 @@ static void test_the_whole_report_says_which_boot_and_kernel(void **state)
 	assert_true(number_of(j, "finished_us") > 1000);
 	assert_true(number_of(j, "cpu_us") >= 0);
 	assert_true(json_is_null(json_object_get(j, "finish")));
+	assert_true(json_is_null(json_object_get(j, "cdi")));
 	assert_true(json_is_null(json_object_get(j, "blessed")));
 	assert_int_equal(json_array_size(json_object_get(j, "warnings")), 1);
 	assert_int_equal(json_array_size(json_object_get(j, "drivers")), 1);

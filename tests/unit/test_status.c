@@ -108,10 +108,38 @@ static void test_without_a_report_that_is_said(void **state)
 	assert_string_equal(bad, "");
 }
 
+static void test_what_containers_get_is_said(void **state)
+{
+	static const struct {
+		const char *cdi, *said;
+	} cases[] = {
+		{ "{\"file\":\"/run/cdi/x.json\",\"other\":null,\"devices\":[\"0\",\"all\"],\"mounts\":7,\"warnings\":[\"odd\"]}",
+		  "\ncontainers: /run/cdi/x.json, 7 mounts\n  devices  0 all\n  warning  odd\n" },
+		{ "{\"file\":null,\"other\":\"/etc/cdi/y.yaml\",\"devices\":[],\"mounts\":0,\"warnings\":[]}",
+		  "\ncontainers: left to /etc/cdi/y.yaml\n" },
+		{ "null", NULL },
+	};
+	struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *status = str_printf(HEAD LOADED "],\"cdi\":%s}", cases[i].cdi), *text = NULL;
+		int code;
+
+		put_text(p, STATUS, status);
+		text = stdout_of(p, false, &code);
+		assert_int_equal(code, 0);
+		if (cases[i].said)
+			assert_contains(text, cases[i].said);
+		else
+			assert_null(strstr(text, "containers"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		at_place(test_what_happened_is_said_to_a_person),
+		at_place(test_what_containers_get_is_said),
 		at_place(test_the_exit_code_is_that_of_the_first_driver_that_is_not_well),
 		at_place(test_without_a_report_that_is_said),
 	};
