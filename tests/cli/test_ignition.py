@@ -243,7 +243,7 @@ def test_example_driver_matches_its_gpus_and_nothing_else(driver, wanted, unwant
     assert matches == wanted
 
 
-@pytest.mark.parametrize("driver", sorted(p.name for p in (SNIPPETS / "drivers").iterdir()))
+@pytest.mark.parametrize("driver", sorted(p.name for p in (SNIPPETS / "drivers").glob("*.conf")))
 def test_example_driver_asks_for_local_sources_only(driver):
     assert values(driver, "From") == ["cache:", "usr:"]
 
