@@ -23,6 +23,13 @@ struct rebuild {
 	struct cache_list cached;
 };
 
+/* "kernel 6.1.0-56-amd64", "firmware". Caller frees. */
+static char *what_of(const struct source_request *req)
+{
+	return req->kind == KIND_MODULES ? str_printf("kernel %s", req->kernel->release) :
+					   strdup(manifest_kind_word(req->kind));
+}
+
 /* --- what is there --- */
 
 static int verify_file(const struct source_request *req, const struct cache_file *f, struct err *err)
@@ -45,13 +52,15 @@ static int verify_file(const struct source_request *req, const struct cache_file
 /* What is cached of this driver for this kernel. *ret_usable: one of them is good, and of the wanted version. */
 static int verify_cached(const struct rebuild *b, const struct source_request *req, bool *ret_usable, struct err *err)
 {
+	const char *folder = req->kind == KIND_MODULES ? req->kernel->release : STORE_ANY;
+	_cleanup_free_ char *what = what_of(req);
 	size_t good = 0, bad = 0;
 
 	for (size_t i = 0; i < b->cached.n; i++) {
 		const struct cache_file *f = &b->cached.v[i];
 		int r;
 
-		if (!streq(f->folder, req->kernel->release) || !streq(f->name.name, req->driver->name))
+		if (!streq(f->folder, folder) || !streq(f->name.name, req->driver->name) || f->name.kind != req->kind)
 			continue;
 		r = verify_file(req, f, err);
 		if (r == -ENOENT)
@@ -64,8 +73,7 @@ static int verify_cached(const struct rebuild *b, const struct source_request *r
 		bad += r < 0;
 	}
 	if (good + bad > 0)
-		log_info("%s: kernel %s: %zu cached bundles are good, %zu are not", req->driver->name,
-			 req->kernel->release, good, bad);
+		log_info("%s: %s: %zu cached bundles are good, %zu are not", req->driver->name, what ? what : "", good, bad);
 	*ret_usable = good > 0;
 	return 0;
 }
@@ -107,36 +115,41 @@ static int compile(const struct source_request *req, struct err *err)
 	return r < 0 ? r : keep_compiled(req, &made, err);
 }
 
-/* One driver for one kernel. */
-static int rebuild_one(struct rebuild *b, const struct driver *d, struct err *err)
+/* One driver's modules for one kernel, or what no kernel is bound to. */
+static int rebuild_one(struct rebuild *b, const struct driver *d, enum bundle_kind kind, struct err *err)
 {
 	_cleanup_keyring_ struct keyring ring = { 0 };
 	const struct source_request req = { .host = b->req->host, .cmdline = &b->machine.cmdline,
 					    .kernel = &b->machine.kernel, .keys = &ring,
-					    .config = &b->machine.config, .driver = d, .kind = KIND_MODULES,
+					    .config = &b->machine.config, .driver = d, .kind = kind,
 					    .without_cache = true, .until_us = UINT64_MAX };
+	_cleanup_free_ char *what = what_of(&req);
 	bool usable = false;
 	struct err why;
-	int r = keyring_load(b->req->host, d->trust_usr, &ring, err);
+	int r = what ? keyring_load(b->req->host, d->trust_usr, &ring, err) : err_sys(err, -ENOMEM, "%s", d->name);
 
 	if (r == 0)
 		r = verify_cached(b, &req, &usable, err);
 	if (r < 0)
 		return r;
-	r = d->build.n > 0 ? compile(&req, &why) : fetch_best(&req, &why);
+	r = kind == KIND_MODULES && d->build.n > 0 ? compile(&req, &why) : fetch_best(&req, &why);
 	/* a kernel to go back to, or a bundle that was imported: nobody offers it any more, and it is good */
 	if ((r == -E_NO_BUNDLE || r == -E_WRONG_KERNEL) && usable) {
-		log_info("%s: kernel %s: no source offers a bundle; the cached one stays", d->name, b->machine.kernel.release);
+		log_info("%s: %s: no source offers a bundle; the cached one stays", d->name, what);
+		return 0;
+	}
+	if (r == -E_NO_BUNDLE && kind != KIND_MODULES) { /* few drivers have both */
+		log_info("%s: %s", d->name, why.text);
 		return 0;
 	}
 	if (r < 0) {
 		*err = why;
-		return err_prefix(err, "kernel %s", b->machine.kernel.release);
+		return err_prefix(err, "%s", what);
 	}
 	return 0;
 }
 
-static int rebuild_kernel(struct rebuild *b)
+static int rebuild_kind(struct rebuild *b, enum bundle_kind kind)
 {
 	int worst = EXIT_DONE;
 
@@ -147,8 +160,10 @@ static int rebuild_kernel(struct rebuild *b)
 
 		if (b->req->names->n && !strv_has(b->req->names, d->name))
 			continue;
+		if (kind != KIND_MODULES && (r < 0 || d->runtime.n == 0)) /* said with the modules; not asked for */
+			continue;
 		if (r == 0)
-			r = rebuild_one(b, d, &err);
+			r = rebuild_one(b, d, kind, &err);
 		if (r == 0)
 			continue;
 		log_error("%s: %s: %s", d->name, reason_word(r), err.text);
@@ -196,7 +211,11 @@ static int rebuild_all(struct rebuild *b)
 	}
 	for (size_t i = 0; i < kernels.n; i++) {
 		fetch_for_kernel(&b->machine.kernel, kernels.v[i]);
-		r = rebuild_kernel(b);
+		r = rebuild_kind(b, KIND_MODULES);
+		worst = worst ? worst : r;
+	}
+	for (enum bundle_kind kind = KIND_FIRMWARE; kind <= KIND_RUNTIME && !b->req->release; kind++) {
+		r = rebuild_kind(b, kind);
 		worst = worst ? worst : r;
 	}
 	return worst;

@@ -144,3 +144,31 @@ def test_a_kind_that_nobody_has_is_no_failure_of_fetch_and_a_server_that_fails_i
     assert done.code == DONE and any("no runtime of gpu 1.0 in cache: http" in line for line in done.lines), done
     site.serve(runtime=status("503 Service Unavailable"))
     assert site.machine.run("fetch").code == NETWORK
+
+
+def test_rebuild_fetches_them_again_and_replaces_a_damaged_one(site):
+    site.serve(runtime=good(RUNTIME))
+    assert site.machine.run("fetch").code == DONE
+    kept = site.machine.root / f"var/lib/modulus/bundles/any/gpu-firmware-{digest_of(FIRMWARE)}.tar.zst"
+    kept.write_bytes(FIRMWARE[:-20] + b"x" + FIRMWARE[-19:])
+    asked = {kind: site.asked(kind) for kind in ("modules", "firmware", "runtime")}
+    done = site.machine.run("rebuild")
+    assert done.code == DONE and any("firmware: 0 cached bundles are good, 1 are not" in line for line in done.lines), done
+    assert any("runtime: 1 cached bundles are good, 0 are not" in line for line in done.lines), done
+    assert all(site.asked(kind) > before for kind, before in asked.items())
+    assert kept.read_bytes() == FIRMWARE
+
+
+def test_rebuild_of_one_kernel_leaves_them_alone(site):
+    assert site.machine.run("fetch").code == DONE
+    asked = site.asked("firmware")
+    assert site.machine.run("rebuild", args=("--kernel", RELEASE)).code == DONE
+    assert site.asked("firmware") == asked
+
+
+def test_a_cached_one_that_nobody_offers_any_more_stays(site):
+    assert site.machine.run("fetch").code == DONE
+    site.serve(firmware=MISSING)
+    done = site.machine.run("rebuild")
+    assert done.code == DONE and any("firmware: no source offers a bundle; the cached one stays" in line for line in done.lines), done
+    assert any(name.startswith("any/gpu-firmware") for name in site.machine.cached)
