@@ -12,7 +12,7 @@
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
 #   make install       the program, the dracut module and the unit, below DESTDIR
-#   make nvidia-bundles  NVIDIA's driver as a signed bundle: docs/nvidia.md has its variables
+#   make nvidia-bundles  NVIDIA's driver as signed bundles: docs/nvidia.md has its variables
 #   make ignition      render ignition/*.bu to *.ign again
 #   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
 #   make clean         remove build/

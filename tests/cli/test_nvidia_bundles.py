@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipe behind `make nvidia-bundles`, on a machine whose apt has a package of a small driver. tests/boot runs it with the
 real one."""
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,13 @@ from workshop import MODINFO
 
 RECIPE = TREE / "ignition/drivers/nvidia/bundles.sh"
 MODULES = ["nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm", "nvidia-peermem"]
-SOURCE = MODINFO % (elf.vermagic(RELEASE), "") + "int value;\n"
+SOURCE = MODINFO % (elf.vermagic(RELEASE), "") + 'const char version[] __attribute__((section(".modinfo"))) = "version=535.1";\nint value;\n'
+OPEN, PROPRIETARY, FIRMWARE = "nvidia-open-kernel-dkms", "nvidia-kernel-dkms", "firmware-nvidia-gsp"
+LIBRARIES = {"libcuda1": "libcuda", "libcudadebugger1": "libcudadebugger", "libnvcuvid1": "libnvcuvid",
+             "libnvidia-allocator1": "libnvidia-allocator", "libnvidia-cfg1": "libnvidia-cfg", "libnvidia-encode1": "libnvidia-encode",
+             "libnvidia-fbc1": "libnvidia-fbc", "libnvidia-ml1": "libnvidia-ml", "libnvidia-nvvm4": "libnvidia-nvvm",
+             "nvidia-opencl-icd": "libnvidia-opencl", "libnvidia-opticalflow1": "libnvidia-opticalflow",
+             "libnvidia-pkcs11-openssl3": "libnvidia-pkcs11-openssl3", "libnvidia-ptxjitcompiler1": "libnvidia-ptxjitcompiler"}
 # where the driver calls the function of which newer kernels have another form
 CALL = """
 resize:
@@ -38,11 +46,16 @@ APT_GET = """#!/bin/sh
 case "$*" in
 *indextargets*) echo 'http://packages.invalid/debian bookworm' ;;
 *update*) [ ! -e {folder}/unreachable ] || {{ echo 'Err: could not resolve'; exit 100; }} ;;
-*download*) cp {folder}/*.deb . ;;
+*download*) for word; do [ ! -e "{folder}/${{word%%=*}}.deb" ] || cp "{folder}/${{word%%=*}}.deb" .; done ;;
 esac
 """
 APT_CACHE = """#!/bin/sh
-case "$*" in *madison*) [ ! -e {folder}/driver.deb ] || echo 'nvidia-open-kernel-dkms | 535.1-2 | somewhere contrib/Packages' ;; esac
+case "$*" in *madison*) for name; do :; done
+[ ! -e "{folder}/$name.deb" ] || echo " $name | $(dpkg-deb -f "{folder}/$name.deb" Version) | somewhere contrib/Packages" ;; esac
+"""
+
+
+INSTALLER = """case "$1 $2" in "--extract-only --target") cp -a {tree} "$3" ;; *) exit 1 ;; esac
 """
 
 
@@ -63,23 +76,70 @@ class Machine:
             (self.apt / name).chmod(0o755)
         self.key, public = folder / "key", folder / "key.pub"
         assert modulus("keygen", "--secret", self.key, "--public", public).returncode == DONE
-        self.package(SOURCE)
+        self.tree = folder / "tree"
+        self.package()
 
-    def package(self, source: str, call: str = CALL) -> None:
-        tree = self.folder / "deb"
-        shutil.rmtree(tree, ignore_errors=True)
-        driver = tree / "usr/src/nvidia-535.1"
-        (driver / "nvidia").mkdir(parents=True)
-        (driver / "nvidia/nv-pci.c").write_text(call)
-        (driver / "Kbuild").write_text("")
-        (driver / "Makefile").write_text(MAKEFILE)
-        (driver / "module.c").write_text(source)
-        (tree / "DEBIAN").mkdir()
-        (tree / "DEBIAN/control").write_text("Package: driver\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: test\n")
-        subprocess.run(["dpkg-deb", "--build", tree, self.apt / "driver.deb"], check=True, capture_output=True)
+    def deb(self, name: str, version: str = "535.1-2") -> None:
+        """What is in self.tree, as a package."""
+        (self.tree / "DEBIAN").mkdir()
+        (self.tree / "DEBIAN/control").write_text(
+            f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody\nDescription: test\n")
+        subprocess.run(["dpkg-deb", "--build", self.tree, self.apt / f"{name}.deb"], check=True, capture_output=True)
+        shutil.rmtree(self.tree)
+
+    def source(self, folder: Path, source: str = SOURCE, call: str = CALL) -> None:
+        (folder / "nvidia").mkdir(parents=True)
+        (folder / "nvidia/nv-pci.c").write_text(call)
+        (folder / "Kbuild").write_text("")
+        (folder / "Makefile").write_text(MAKEFILE)
+        (folder / "module.c").write_text(source)
+
+    def package(self, source: str = SOURCE, call: str = CALL, name: str = OPEN) -> None:
+        self.source(self.tree / "usr/src/nvidia-535.1", source, call)
+        self.deb(name)
+
+    def put(self, path: str, content: str = "535.1", mode: int = 0o644) -> None:
+        file = self.tree / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        file.chmod(mode)
+
+    def package_firmware(self, folder: str = "535.1") -> None:
+        for name in ("gsp_ga10x.bin", "gsp_tu10x.bin"):
+            self.put(f"lib/firmware/nvidia/{folder}/{name}", name)
+        self.deb(FIRMWARE)
+
+    def library(self, path: str, soname: str) -> None:
+        (self.tree / path).parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["gcc", "-shared", "-nostdlib", "-x", "c", "/dev/null", f"-Wl,-soname,{soname}", "-o", self.tree / path], check=True)
+
+    def package_runtime(self, version: str = "535.1", smi: str = "says 535.1") -> None:
+        for name, library in LIBRARIES.items():
+            self.library(f"usr/lib/x86_64-linux-gnu/nvidia/current/{library}.so.{version}", f"{library}.so.1")
+            self.deb(name, f"{version}-2")
+        self.put("usr/bin/nvidia-cuda-mps-control", mode=0o755)
+        self.deb("nvidia-cuda-mps", f"{version}-2")
+        self.put("usr/lib/nvidia/current/nvidia-smi", smi, 0o755)
+        self.put("usr/lib/nvidia/current/nvidia-smi.1.gz")
+        self.put("usr/share/bug/nvidia-smi/script", mode=0o755)
+        self.deb("nvidia-smi", f"{version}-2")
+
+    def installer(self, version: str = "535.1") -> Path:
+        """As NVIDIA's unpacks: libraries and programs at the top, those for 32 bits in 32/."""
+        self.source(self.tree / "kernel-open")
+        self.source(self.tree / "kernel")
+        self.put(".manifest", f"NVIDIA Accelerated Graphics Driver for Linux-x86_64\n{version}\n0644 ...\n")
+        self.put("firmware/gsp_ga10x.bin")
+        for path in ("libcuda.so.535.1", "libnvidia-ml.so.535.1", "libGLX_nvidia.so.535.1", "32/libcuda.so.535.1"):
+            self.library(path, path.split("/")[-1].replace("535.1", "1"))
+        for name in ("nvidia-smi", "nvidia-settings", "nvidia-installer"):
+            self.put(name, mode=0o755)
+        run = self.folder / f"NVIDIA-Linux-x86_64-{version}.run"
+        run.write_text(INSTALLER.format(tree=shutil.move(self.tree, self.folder / f"unpacked-{version}")))
+        return run
 
     def start(self, **changes: str | None) -> subprocess.Popen:
-        words = {"KERNEL": RELEASE, "KERNEL_DIR": self.kernel, "KERNEL_BUILD": self.build, "KEY": self.key, "OUT": self.out,
+        words = {"KERNEL": RELEASE, "KERNEL_DIR": self.kernel, "KERNEL_BUILD": self.build, "KEY": self.key, "OUT": self.out, "BUNDLES": "modules",
                  "MODULUS": MODULUS, "MODULUS_CACHE": self.cache, "PATH": f"{self.apt}:{os.environ['PATH']}", **changes}
         return subprocess.Popen([RECIPE], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 start_new_session=True,
@@ -104,7 +164,7 @@ def machine(tmp_path):
 def test_the_bundle_holds_the_five_modules_and_loads_four(machine):
     code, out, err = machine.run()
     assert code == 0, err
-    bundle = machine.out / f"nvidia-535.1-{RELEASE}.tar.zst"
+    bundle = machine.out / f"nvidia-535.1-open-{RELEASE}.tar.zst"
     assert out.splitlines()[-1] == str(bundle)
     assert modulus("verify", "--keys", machine.folder, bundle).returncode == DONE
     said = modulus("inspect", bundle).stdout
@@ -135,6 +195,13 @@ def test_what_was_fetched_and_compiled_is_used_again(machine):
      "Debian has no linux-headers-9.9.9-none (any more): name KERNEL_DIR= and KERNEL_BUILD="),
     ({"KERNEL_BUILD": "/tmp"}, f"/tmp is no build tree of kernel {RELEASE}"),
     ({"NVIDIA_VERSION": "1.2"}, "Debian has no nvidia-open-kernel-dkms 1.2, but 535.1-2"),
+    ({"NVIDIA_VERSION": "35.1"}, "Debian has no nvidia-open-kernel-dkms 35.1, but 535.1-2"),
+    ({"FLAVOR": "closed"}, "FLAVOR=closed is neither open nor proprietary"),
+    ({"FLAVOR": "proprietary"},
+     "this machine's package sources have no nvidia-kernel-dkms: it is in Debian's components contrib and non-free"),
+    ({"BUNDLES": "modules libraries"}, "BUNDLES= has 'libraries'; it takes modules, firmware and runtime"),
+    ({"BUNDLES": "firmware"}, "Debian has no firmware-nvidia-gsp 535.1"),
+    ({"RUN": "/nonexistent"}, "RUN=/nonexistent is no file"),
 ])
 def test_what_cannot_be_is_one_line_and_nothing_is_left(machine, changes, says):
     code, out, err = machine.run(**changes)
@@ -162,9 +229,9 @@ def test_package_sources_that_do_not_answer_or_lack_the_driver(machine):
     code, _, err = machine.run()
     assert code == 1 and err.splitlines() == ["Err: could not resolve", "modulus: nvidia: apt-get update failed"]
     (machine.apt / "unreachable").unlink()
-    (machine.apt / "driver.deb").unlink()
+    (machine.apt / f"{OPEN}.deb").unlink()
     code, _, err = machine.run()
-    assert code == 1 and "this machine's package sources have no nvidia-open-kernel-dkms: it is in Debian's component contrib" in err
+    assert code == 1 and "this machine's package sources have no nvidia-open-kernel-dkms: it is in Debian's components contrib and non-free" in err
 
 
 def test_a_driver_that_does_not_compile(machine):
@@ -172,7 +239,7 @@ def test_a_driver_that_does_not_compile(machine):
     code, out, err = machine.run()
     assert code == 1 and out == ""
     assert "error" in err and err.splitlines()[-1] == f"modulus: nvidia: 535.1 does not compile for {RELEASE}"
-    assert machine.kept() == ["source-535.1"]
+    assert machine.kept() == ["open-535.1"]
 
 
 def test_interrupted_while_it_compiles_it_leaves_nothing_half_made(machine):
@@ -185,7 +252,7 @@ def test_interrupted_while_it_compiles_it_leaves_nothing_half_made(machine):
     os.killpg(program.pid, signal.SIGTERM)
     program.communicate(timeout=30)
     assert program.returncode != 0
-    assert machine.kept() == ["source-535.1"]
+    assert machine.kept() == ["open-535.1"]
 
 
 @pytest.mark.parametrize(("header", "call", "compiled"), [
@@ -200,3 +267,81 @@ def test_the_driver_is_patched_where_the_kernel_asks_for_it(machine, header, cal
     assert code == 0, err
     assert (machine.build / "compiled.c").read_text() == compiled
     assert ("pci-resize-resource.patch does not fit 535.1: left out" in err) == (call != CALL)
+
+
+# --- flavours, firmware, libraries ---
+
+def manifest_of(bundle: Path) -> dict:
+    return json.loads(modulus("inspect", "--json", bundle).stdout)
+
+
+def test_three_bundles_of_one_version(machine):
+    machine.package_firmware()
+    machine.package_runtime()
+    code, out, err = machine.run(BUNDLES=None)
+    assert code == 0, err
+    bundles = [machine.out / f"nvidia-535.1-{what}.tar.zst" for what in (f"open-{RELEASE}", "firmware", "runtime")]
+    assert out.splitlines()[-3:] == [str(bundle) for bundle in bundles]
+    assert modulus("verify", "--keys", machine.folder, *bundles).returncode == DONE
+    modules, firmware, runtime = map(manifest_of, bundles)
+    assert [(m["name"], m["version"], m["kind"], m["flavor"]) for m in (modules, firmware, runtime)] == [
+        ("nvidia", "535.1", "modules", "open"), ("nvidia", "535.1", "firmware", ""), ("nvidia", "535.1", "runtime", "")]
+    assert [file["path"] for file in firmware["files"]] == [
+        "usr/lib/firmware/nvidia/535.1/gsp_ga10x.bin", "usr/lib/firmware/nvidia/535.1/gsp_tu10x.bin"]
+    assert {file["path"] for file in runtime["files"]} == {
+        *(f"usr/lib64/{library}.so.535.1" for library in LIBRARIES.values()), "usr/bin/nvidia-smi", "usr/bin/nvidia-cuda-mps-control"}
+    assert {(link["path"], link["target"]) for link in runtime["links"]} == {
+        pair for library in LIBRARIES.values() for pair in (
+            (f"usr/lib64/{library}.so.1", f"{library}.so.535.1"), (f"usr/lib64/{library}.so", f"{library}.so.1"))}
+
+
+def test_the_proprietary_modules(machine):
+    machine.package(name=PROPRIETARY)
+    code, _, err = machine.run(FLAVOR="proprietary")
+    assert code == 0, err
+    assert manifest_of(machine.out / f"nvidia-535.1-proprietary-{RELEASE}.tar.zst")["flavor"] == "proprietary"
+    assert "proprietary-535.1" in machine.kept()
+
+
+@pytest.mark.parametrize(("pack", "says"), [
+    (lambda m: (m.package_firmware("535.0")), "firmware-nvidia-gsp 535.1 has no firmware in lib/firmware/nvidia/535.1"),
+    (lambda m: (m.package_firmware(), m.package_runtime("536.2")), "Debian has no libcuda1 535.1, but 536.2-2"),
+    (lambda m: (m.package_firmware(), m.package_runtime(smi="says 535.0")), "the packages fetched: nvidia-smi is not of version 535.1"),
+    (lambda m: (m.package_firmware(), m.package_runtime(), m.put("usr/share/doc/empty"), m.deb("libnvidia-ml1")),
+     "the packages fetched of 535.1: libnvidia-ml.so.535.1 is missing"),
+    (lambda m: m.package(SOURCE.replace("535.1", "535.0")), "the source of 535.1 made a driver of another version"),
+])
+def test_what_is_of_another_version_makes_no_bundle(machine, pack, says):
+    pack(machine)
+    code, _, err = machine.run(BUNDLES=None)
+    assert code == 1 and err.splitlines()[-1] == f"modulus: nvidia: {says}"
+    assert not (machine.out / "nvidia-535.1-runtime.tar.zst").exists()
+
+
+@pytest.mark.parametrize("flavor", ["open", "proprietary"])
+def test_the_same_from_nvidias_installer(machine, flavor):
+    (machine.apt / "unreachable").touch()
+    run = machine.installer()
+    code, _, err = machine.run(BUNDLES=None, RUN=run, FLAVOR=flavor)
+    assert code == 0, err
+    assert manifest_of(machine.out / f"nvidia-535.1-{flavor}-{RELEASE}.tar.zst")["flavor"] == flavor
+    assert [file["path"] for file in manifest_of(machine.out / "nvidia-535.1-firmware.tar.zst")["files"]] == [
+        "usr/lib/firmware/nvidia/535.1/gsp_ga10x.bin"]
+    assert [file["path"] for file in manifest_of(machine.out / "nvidia-535.1-runtime.tar.zst")["files"]] == [
+        "usr/bin/nvidia-smi", "usr/lib64/libcuda.so.535.1", "usr/lib64/libnvidia-ml.so.535.1"]
+    # unpacked once
+    code, _, err = machine.run(BUNDLES="firmware", RUN=run)
+    assert code == 0 and "unpacking" not in err
+
+
+def test_an_installer_that_is_none_or_of_another_version(machine):
+    code, _, err = machine.run(RUN=machine.installer(), NVIDIA_VERSION="535.2")
+    assert code == 1 and err.splitlines()[-1].endswith(".run is version 535.1, not 535.2")
+    text = machine.folder / "text.run"
+    text.write_text("exit 3\n")
+    code, _, err = machine.run(RUN=text)
+    assert code == 1 and err.splitlines()[-1] == f"modulus: nvidia: {text} does not unpack"
+    text.write_text('mkdir "$3"\n')
+    code, _, err = machine.run(RUN=text)
+    assert code == 1 and err.splitlines()[-1] == f"modulus: nvidia: {text} is no installer of NVIDIA's: it has no .manifest with a version"
+    assert not list(machine.out.glob("*.zst"))

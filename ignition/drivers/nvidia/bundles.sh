@@ -1,27 +1,40 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# bundles.sh: NVIDIA's open kernel modules as a signed bundle for one kernel, from Debian's package of their source; what
+# bundles.sh: NVIDIA's driver as signed bundles, from Debian's packages or from NVIDIA's own installer; what
 # `make nvidia-bundles` runs. docs/nvidia.md says what each of these, from the environment, is for:
 #
+#   KEY, OUT        secret key; directory for the bundles
+#   BUNDLES         which of them (default: modules firmware runtime)
 #   KERNEL          release of the kernel (default: the running one)
-#   KEY, OUT        secret key; directory for the bundle
+#   FLAVOR          of the modules: open (default) or proprietary
 #   NVIDIA_VERSION  of the driver (default: the newest that was fetched before, or that Debian has)
+#   RUN             NVIDIA's installer, NVIDIA-Linux-*.run, in the place of Debian's packages
 #   KERNEL_DIR      the kernel's module directory (default: /lib/modules/KERNEL, or from Debian's packages)
 #   KERNEL_BUILD    its build tree (default: KERNEL_DIR/build, or from Debian's packages)
 #   KERNEL_IMAGE    its image (default: vmlinuz near KERNEL_DIR)
-#   BUILD_ARGS      more words for `modulus build`
+#   BUILD_ARGS      more words for `modulus build` of the modules
 #   MODULUS         the program that makes bundles (default: build/modulus)
 #
-# Packages come from where this machine's apt takes Debian's own, with the components contrib and non-free added in a
+# Packages come from where this machine's apt takes Debian's own, with the components that NVIDIA's driver is in added in a
 # directory of our own: apt's configuration is neither changed nor its lists. Nothing is installed. What was fetched and
 # what was compiled stays in $MODULUS_CACHE/nvidia; interrupted, nothing half made is there under its name.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-package=nvidia-open-kernel-dkms
 modules="nvidia nvidia-uvm nvidia-modeset nvidia-drm nvidia-peermem"
+# what computing, video and containers take of the rest, each named before its version or its ".so"; OpenGL, Vulkan and X are not among it
+libraries="libcuda libcudadebugger libnvcuvid libnvidia-allocator libnvidia-cfg libnvidia-encode libnvidia-fbc libnvidia-ml
+	libnvidia-nvvm libnvidia-opencl libnvidia-opticalflow libnvidia-pkcs11-openssl3 libnvidia-ptxjitcompiler"
+programs="nvidia-smi nvidia-debugdump nvidia-persistenced nvidia-modprobe nvidia-cuda-mps-control nvidia-cuda-mps-server"
+# Debian's packages of these, all of the driver's version
+runtime_packages="libcuda1 libcudadebugger1 libnvcuvid1 libnvidia-allocator1 libnvidia-cfg1 libnvidia-encode1 libnvidia-fbc1
+	libnvidia-ml1 libnvidia-nvvm4 nvidia-opencl-icd libnvidia-opticalflow1 libnvidia-pkcs11-openssl3 libnvidia-ptxjitcompiler1
+	nvidia-smi nvidia-cuda-mps"
 cache=${MODULUS_CACHE:-$HOME/.cache/modulus}/nvidia
+BUNDLES=${BUNDLES:-modules firmware runtime}
+FLAVOR=${FLAVOR:-open}
+RUN=${RUN:-}
 KERNEL=${KERNEL:-$(uname -r)}
 KERNEL_DIR=${KERNEL_DIR:-} KERNEL_BUILD=${KERNEL_BUILD:-} KERNEL_IMAGE=${KERNEL_IMAGE:-} VERSION=${NVIDIA_VERSION:-}
 MODULUS=${MODULUS:-$here/../../../build/modulus}
@@ -36,8 +49,18 @@ fail() {
 [ -n "${KEY:-}" ] || fail "KEY= is missing: the secret key that signs the bundle, by 'modulus keygen'"
 [ -f "$KEY" ] || fail "KEY=$KEY is no file"
 [ -n "${OUT:-}" ] || fail "OUT= is missing: the directory for the bundle"
+for word in $BUNDLES; do
+	case $word in modules | firmware | runtime) ;; *) fail "BUNDLES= has '$word'; it takes modules, firmware and runtime" ;; esac
+done
+case $FLAVOR in
+open) package=nvidia-open-kernel-dkms ;;
+proprietary) package=nvidia-kernel-dkms ;;
+*) fail "FLAVOR=$FLAVOR is neither open nor proprietary" ;;
+esac
+[ -z "$RUN" ] || [ -f "$RUN" ] || fail "RUN=$RUN is no file"
 [ -x "$MODULUS" ] || fail "$MODULUS is missing: run 'make', or name MODULUS="
-for tool in make gcc patch strip flock; do
+PATH=$PATH:/usr/sbin:/sbin
+for tool in make gcc patch strip flock ldconfig; do
 	command -v $tool > /dev/null || fail "$tool is missing: on Debian, apt-get install make gcc patch binutils util-linux libelf1"
 done
 mkdir -p "$cache" "$OUT"
@@ -66,7 +89,7 @@ prepare_apt() {
 	option=
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	[ -f $keyring ] && option="[signed-by=$keyring] "
-	indexes | sed "s|^|deb $option|; s|\$| main contrib non-free|" > "$work/sources.list"
+	indexes | sed "s|^|deb $option|; s|\$| main contrib non-free non-free-firmware|" > "$work/sources.list"
 	apt get update > "$work/log" 2>&1 || { tail -n 15 "$work/log" >&2; fail "apt-get update failed"; }
 }
 
@@ -81,26 +104,26 @@ apt() {
 
 # unpacked NAME PACKAGE...: $cache/NAME holds the packages' files, as if it were /.
 unpacked() {
-	tree=$cache/$1
+	kept=$cache/$1
 	shift
-	[ ! -d "$tree" ] || return 0
+	[ ! -d "$kept" ] || return 0
 	mkdir "$work/debs" "$work/tree"
 	(cd "$work/debs" && apt get download "$@") > "$work/log" 2>&1 || { tail -n 15 "$work/log" >&2; fail "apt could not fetch $*"; }
 	for deb in "$work"/debs/*.deb; do
 		dpkg -x "$deb" "$work/tree"
 	done
 	# headers mean to lie in /usr/src, which is not where they are
-	find "$work/tree/usr/src" -maxdepth 2 -name Makefile -exec sed -i 's|^include /usr/src/|include ../|' {} +
+	find "$work/tree" -maxdepth 4 -path '*/usr/src/*' -name Makefile -exec sed -i 's|^include /usr/src/|include ../|' {} +
 	rm -r "$work/debs"
-	mv -T "$work/tree" "$tree"
+	mv -T "$work/tree" "$kept"
 }
 
 # --- the kernel ---
 
 # Neither installed nor named: Debian's packages, unpacked.
 fetch_kernel() {
-	tree=$cache/kernel-$KERNEL
-	if [ ! -d "$tree" ]; then
+	kept=$cache/kernel-$KERNEL
+	if [ ! -d "$kept" ]; then
 		echo "modulus: nvidia: fetching Debian's packages of kernel $KERNEL" >&2
 		prepare_apt
 		needs=$(apt cache depends "linux-headers-$KERNEL" 2> /dev/null | sed -n 's/^ *Depends: \(linux-\(headers\|kbuild\)-.*\)/\1/p')
@@ -108,46 +131,85 @@ fetch_kernel() {
 		# shellcheck disable=SC2086  # a list of words
 		unpacked "kernel-$KERNEL" "linux-image-$KERNEL" "linux-headers-$KERNEL" $needs
 	fi
-	KERNEL_DIR=$tree/lib/modules/$KERNEL
-	KERNEL_BUILD=$tree/usr/src/linux-headers-$KERNEL
-	KERNEL_IMAGE=$tree/boot/vmlinuz-$KERNEL
+	KERNEL_DIR=$kept/lib/modules/$KERNEL
+	KERNEL_BUILD=$kept/usr/src/linux-headers-$KERNEL
+	KERNEL_IMAGE=$kept/boot/vmlinuz-$KERNEL
 }
 
-if [ -z "$KERNEL_DIR$KERNEL_BUILD" ] && [ ! -e "/lib/modules/$KERNEL/build/Makefile" ]; then
-	fetch_kernel
-fi
-KERNEL_DIR=${KERNEL_DIR:-/lib/modules/$KERNEL}
-KERNEL_BUILD=${KERNEL_BUILD:-$KERNEL_DIR/build}
-[ -f "$KERNEL_BUILD/Makefile" ] || fail "$KERNEL_BUILD is no build tree of kernel $KERNEL"
-[ -f "$KERNEL_BUILD/Module.symvers" ] || fail "$KERNEL_BUILD has no Module.symvers"
-KERNEL_BUILD=$(cd "$KERNEL_BUILD" && pwd -P)
-# Debian's build tree only includes the Makefile of its source tree
-source=$(sed -n 's|^include \(.*\)/Makefile$|\1|p' "$KERNEL_BUILD/Makefile" | head -n 1)
-source=$(cd "$KERNEL_BUILD" && cd "${source:-.}" && pwd -P)
+find_kernel() {
+	if [ -z "$KERNEL_DIR$KERNEL_BUILD" ] && [ ! -e "/lib/modules/$KERNEL/build/Makefile" ]; then
+		fetch_kernel
+	fi
+	KERNEL_DIR=${KERNEL_DIR:-/lib/modules/$KERNEL}
+	KERNEL_BUILD=${KERNEL_BUILD:-$KERNEL_DIR/build}
+	[ -f "$KERNEL_BUILD/Makefile" ] || fail "$KERNEL_BUILD is no build tree of kernel $KERNEL"
+	[ -f "$KERNEL_BUILD/Module.symvers" ] || fail "$KERNEL_BUILD has no Module.symvers"
+	KERNEL_BUILD=$(cd "$KERNEL_BUILD" && pwd -P)
+	# Debian's build tree only includes the Makefile of its source tree
+	source=$(sed -n 's|^include \(.*\)/Makefile$|\1|p' "$KERNEL_BUILD/Makefile" | head -n 1)
+	source=$(cd "$KERNEL_BUILD" && cd "${source:-.}" && pwd -P)
+}
 
 # --- the driver ---
 
-newest_fetched() {
-	find "$cache" -maxdepth 1 -name 'source-*' | sed 's|.*/source-||' | sort -V | tail -n 1
+# NVIDIA's installer unpacks itself; .manifest has the version in its second line.
+unpack_installer() {
+	installer=$cache/run-$(sha256sum < "$RUN" | cut -c 1-16)
+	if [ ! -d "$installer" ]; then
+		echo "modulus: nvidia: unpacking $RUN" >&2
+		sh "$RUN" --extract-only --target "$work/run" > "$work/log" 2>&1 < /dev/null ||
+			{ tail -n 15 "$work/log" >&2; fail "$RUN does not unpack"; }
+		mv -T "$work/run" "$installer"
+	fi
+	of_installer=$(sed -n 2p "$installer/.manifest" 2> /dev/null || :)
+	[ -n "$of_installer" ] || fail "$RUN is no installer of NVIDIA's: it has no .manifest with a version"
+	[ "${VERSION:-$of_installer}" = "$of_installer" ] || fail "$RUN is version $of_installer, not $VERSION"
+	VERSION=$of_installer
 }
 
-# Debian's revision of a version (535.261.03-1); what was fetched before needs no network.
-fetch_driver() {
-	if [ -z "$VERSION" ]; then
-		VERSION=$(newest_fetched)
+newest_fetched() {
+	find "$cache" -maxdepth 1 -name "$FLAVOR-*" | sed "s|.*/$FLAVOR-||" | sort -V | tail -n 1
+}
+
+# Without its revision (535.261.03-1): what this machine's package sources have and was asked for.
+find_version() {
+	[ -z "$VERSION" ] || return 0
+	VERSION=$(newest_fetched)
+	[ -z "$VERSION" ] || return 0
+	prepare_apt
+	VERSION=$(apt cache madison $package | sed 's/ //g' | cut -d '|' -f 2 | head -n 1)
+	VERSION=${VERSION%-*}
+	[ -n "$VERSION" ] || fail "this machine's package sources have no $package: it is in Debian's components contrib and non-free"
+}
+
+# packages NAME PACKAGE...: $cache/NAME-VERSION holds these packages of this version; what was fetched before needs no network.
+packages() {
+	name=$1-$VERSION
+	shift
+	[ ! -d "$cache/$name" ] || return 0
+	prepare_apt
+	for word in "$@"; do
+		known=$(apt cache madison "$word" | sed 's/ //g' | cut -d '|' -f 2)
+		revision=$(echo "$known" | grep -m 1 -e "^$(echo "$VERSION" | sed 's/\./\\./g')-") ||
+			fail "Debian has no $word $VERSION${known:+, but $(echo "$known" | xargs)}"
+		set -- "$@" "$word=$revision"
+		shift
+	done
+	echo "modulus: nvidia: fetching $*" >&2
+	unpacked "$name" "$@"
+}
+
+# The modules' source.
+fetch_source() {
+	if [ -n "$RUN" ]; then
+		driver=$installer/kernel
+		[ "$FLAVOR" = proprietary ] || driver=$installer/kernel-open
+		set -- "$driver/Kbuild"
+	else
+		packages "$FLAVOR" "$package"
+		set -- "$cache/$FLAVOR-$VERSION"/usr/src/*/Kbuild
 	fi
-	if [ -z "$VERSION" ] || [ ! -d "$cache/source-$VERSION" ]; then
-		prepare_apt
-		known=$(apt cache madison $package | sed 's/ //g' | cut -d '|' -f 2)
-		[ -n "$known" ] || fail "this machine's package sources have no $package: it is in Debian's component contrib"
-		revision=$(echo "$known" | grep -m 1 "^${VERSION:-.*}-") ||
-			fail "Debian has no $package $VERSION, but $(echo "$known" | xargs)"
-		VERSION=${revision%-*}
-		echo "modulus: nvidia: fetching $package $revision" >&2
-		unpacked "source-$VERSION" "$package=$revision"
-	fi
-	set -- "$cache/source-$VERSION"/usr/src/*/Kbuild
-	[ -f "$1" ] || fail "$package $VERSION has no source that we know"
+	[ -f "$1" ] || fail "${RUN:-$package} $VERSION has no source of $FLAVOR modules that we know"
 	driver=${1%/Kbuild}
 }
 
@@ -161,21 +223,20 @@ patches() {
 	done
 }
 
-fetch_driver
-patched=$(patches)
-flags="-ffile-prefix-map=SOURCE=."
-
-# By everything that the modules are made from.
-key=$({
-	echo "$VERSION $KERNEL $flags"
-	gcc --version | head -n 1
-	# shellcheck disable=SC2086  # a list of files
-	cat "$KERNEL_BUILD/Module.symvers" "$KERNEL_BUILD/.config" $patched
-} | sha256sum | cut -c 1-16)
-built=$cache/modules-$VERSION-$KERNEL-$key
-
-if [ ! -d "$built" ]; then
-	echo "modulus: nvidia: compiling $VERSION for $KERNEL, once: some minutes" >&2
+# $built: the modules, kept by everything that they are made from.
+compile() {
+	patched=$(patches)
+	flags="-ffile-prefix-map=SOURCE=."
+	key=$({
+		echo "$KERNEL $flags"
+		gcc --version | head -n 1
+		(cd "$driver" && find . -type f -exec sha256sum {} + | LC_ALL=C sort)
+		# shellcheck disable=SC2086  # a list of files
+		cat "$KERNEL_BUILD/Module.symvers" "$KERNEL_BUILD/.config" $patched
+	} | sha256sum | cut -c 1-16)
+	built=$cache/modules-$VERSION-$FLAVOR-$KERNEL-$key
+	[ ! -d "$built" ] || return 0
+	echo "modulus: nvidia: compiling $VERSION ($FLAVOR) for $KERNEL, once: some minutes" >&2
 	cp -a "$driver" "$work/source"
 	for patch in $patched; do
 		# a newer driver may have it; whether all is well the compiler says
@@ -186,20 +247,90 @@ if [ ! -d "$built" ]; then
 	make -C "$work/source" -j"$(nproc)" modules NV_KERNEL_MODULES="$modules" KERNEL_UNAME="$KERNEL" SYSSRC="$source" \
 		SYSOUT="$KERNEL_BUILD" KCFLAGS="$(echo "$flags" | sed "s|SOURCE|$work/source|")" > "$work/log" 2>&1 < /dev/null ||
 		{ grep -e 'rror' "$work/log" | tail -n 15 >&2; fail "$VERSION does not compile for $KERNEL"; }
+	grep -aqF "version=$VERSION" "$work/source/nvidia.ko" || fail "the source of $VERSION made a driver of another version"
 	mkdir "$work/modules"
 	for module in $modules; do
 		strip --strip-debug -o "$work/modules/$module.ko" "$work/source/$module.ko"
 	done
 	mv -T "$work/modules" "$built"
+}
+
+# --- the rest, which no kernel is bound to ---
+
+# $tree: usr/lib/firmware/nvidia/VERSION, for the processor (GSP) that runs the driver's other half on the GPU.
+collect_firmware() {
+	to=$work/firmware/usr/lib/firmware/nvidia/$VERSION
+	mkdir -p "$to"
+	if [ -n "$RUN" ]; then
+		from=$installer/firmware
+	else
+		packages firmware firmware-nvidia-gsp
+		from=$cache/firmware-$VERSION/lib/firmware/nvidia/$VERSION
+	fi
+	cp "$from"/*.bin "$to" 2> /dev/null || fail "${RUN:-firmware-nvidia-gsp} $VERSION has no firmware in ${from#"$cache"/*/}"
+	tree=$work/firmware
+}
+
+# $tree: usr/bin and usr/lib64, where a driver's libraries lie together, as on hosts without directories by architecture.
+collect_runtime() {
+	tree=$work/runtime from=$RUN
+	mkdir -p "$tree/usr/bin" "$tree/usr/lib64"
+	if [ -n "$RUN" ]; then
+		from=$installer
+	else
+		# shellcheck disable=SC2086  # a list of words
+		packages runtime $runtime_packages
+		from=$cache/runtime-$VERSION
+	fi
+	for library in $libraries; do
+		# the installer has those for 32 bits in 32/
+		find "$from" -name 32 -prune -o -type f -name "$library.so.$VERSION" -exec cp -t "$tree/usr/lib64" {} +
+	done
+	for program in $programs; do
+		find "$from" -type f -perm -u+x -name "$program" -exec cp -t "$tree/usr/bin" {} +
+	done
+	for file in usr/lib64/libcuda.so.$VERSION usr/lib64/libnvidia-ml.so.$VERSION usr/bin/nvidia-smi; do
+		[ -f "$tree/$file" ] || fail "${RUN:-the packages fetched} of $VERSION: ${file##*/} is missing"
+	done
+	grep -aqF "$VERSION" "$tree/usr/bin/nvidia-smi" || fail "${RUN:-the packages fetched}: nvidia-smi is not of version $VERSION"
+	# libcuda.so.1 by the name that is in the library, libcuda.so for those who link against it
+	ldconfig -n "$tree/usr/lib64"
+	find "$tree/usr/lib64" -type l | while read -r link; do
+		ln -s "${link##*/}" "${link%.so.*}.so"
+	done
+}
+
+# --- the bundles ---
+
+# finished WORD...: one bundle, of what the words say.
+finished() {
+	"$MODULUS" build --name nvidia --version "$VERSION" --key "$KEY" --output "$output" "$@"
+	echo "$output"
+}
+
+if [ -n "$RUN" ]; then
+	unpack_installer
 fi
-
-# --- the bundle ---
-
-output=$OUT/nvidia-$VERSION-$KERNEL.tar.zst
-set -- --name nvidia --version "$VERSION" --kernel "$KERNEL" --kernel-dir "$KERNEL_DIR" \
-	--symvers "$KERNEL_BUILD/Module.symvers" --modules "$built" --match 'pci:v000010DEd*bc03sc0[02]*' \
-	--load nvidia --load nvidia-uvm --load nvidia-modeset --load nvidia-drm --key "$KEY" --output "$output"
-[ -z "$KERNEL_IMAGE" ] || set -- "$@" --kernel-image "$KERNEL_IMAGE"
-# shellcheck disable=SC2086  # a list of words
-"$MODULUS" build "$@" ${BUILD_ARGS:-}
-echo "$output"
+find_version
+for bundle in $BUNDLES; do
+	case $bundle in
+	modules)
+		find_kernel
+		fetch_source
+		compile
+		output=$OUT/nvidia-$VERSION-$FLAVOR-$KERNEL.tar.zst
+		set -- --flavor "$FLAVOR" --kernel "$KERNEL" --kernel-dir "$KERNEL_DIR" --symvers "$KERNEL_BUILD/Module.symvers" \
+			--modules "$built" --match 'pci:v000010DEd*bc03sc0[02]*' \
+			--load nvidia --load nvidia-uvm --load nvidia-modeset --load nvidia-drm
+		[ -z "$KERNEL_IMAGE" ] || set -- "$@" --kernel-image "$KERNEL_IMAGE"
+		# shellcheck disable=SC2086  # a list of words
+		finished "$@" ${BUILD_ARGS:-}
+		;;
+	firmware | runtime)
+		collect_"$bundle"
+		output=$OUT/nvidia-$VERSION-$bundle.tar.zst
+		finished --kind "$bundle" --tree "$tree"
+		rm -r "$tree"
+		;;
+	esac
+done

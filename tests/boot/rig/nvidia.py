@@ -37,7 +37,7 @@ def bundle(shop: Workshop) -> Path:
     said = run(places.NVIDIA_BUNDLES, env={
         "MODULUS": str(shop.programs.modulus), "MODULUS_CACHE": str(places.CACHE.parent), "KERNEL": shop.kernel.release,
         "KERNEL_DIR": str(shop.kernel.modules), "KERNEL_IMAGE": str(shop.kernel.vmlinuz),
-        "KERNEL_BUILD": str(shop.build_tree), "KEY": str(shop.key.secret), "OUT": str(room)})
+        "KERNEL_BUILD": str(shop.build_tree), "KEY": str(shop.key.secret), "OUT": str(room), "BUNDLES": "modules"})
     return Path(said.split()[-1])
 
 
