@@ -82,6 +82,19 @@ static int mount_it(const char *device, const struct file_system *type, enum pri
 	return 0;
 }
 
+char *private_mount_find(const char *spec)
+{
+	blkid_cache fresh = NULL;
+	char *device;
+
+	/* not what an earlier look left in /run/blkid, and nothing is left there: libblkid(3) */
+	if (blkid_get_cache(&fresh, "/dev/null") < 0)
+		return NULL;
+	device = blkid_evaluate_spec(spec, &fresh);
+	blkid_put_cache(fresh);
+	return device;
+}
+
 int private_mount_open(const char *device, enum private_use use, struct private_mount *ret, struct err *err)
 {
 	const struct file_system *type;

@@ -21,9 +21,12 @@ struct private_mount {
 	bool writable; /* now */
 };
 
+/* "UUID=...", "PARTLABEL=...", "/dev/vda3" -> a device's path, which the caller frees; NULL: there is none. */
+char *private_mount_find(const char *spec);
+
 /*
  * Mounts the block device read-only. One that somebody else has mounted writable is shared as it
- * is (PRIVATE_KEEP). *ret is the caller's, private_mount_close().
+ * is (PRIVATE_KEEP), or -EBUSY (PRIVATE_LOOK). *ret is the caller's, private_mount_close().
  * -EMEDIUMTYPE: no file system of the list; -ENOTBLK; -errno.
  */
 int private_mount_open(const char *device, enum private_use use, struct private_mount *ret, struct err *err)

@@ -6,7 +6,6 @@
  */
 #include "rootfs.h"
 
-#include <blkid/blkid.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <mntent.h>
@@ -161,24 +160,10 @@ static int find_in_fstab(const struct host *h, const char *path, struct fstab_li
 	return 0;
 }
 
-/* "UUID=...", "PARTLABEL=...", "/dev/vda3" -> a device path, which the caller frees; NULL: there is none. */
-static char *find_device(const char *spec)
-{
-	blkid_cache fresh = NULL;
-	char *device;
-
-	/* not what an earlier look left in /run/blkid, and nothing is left there: libblkid(3) */
-	if (blkid_get_cache(&fresh, "/dev/null") < 0)
-		return NULL;
-	device = blkid_evaluate_spec(spec, &fresh);
-	blkid_put_cache(fresh);
-	return device;
-}
-
 /* A private mount of it. */
 static int mount_spec(const char *spec, struct rootfs_dir *d, struct err *err)
 {
-	_cleanup_free_ char *device = find_device(spec);
+	_cleanup_free_ char *device = private_mount_find(spec);
 	int r;
 
 	if (!device)

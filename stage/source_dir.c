@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "limit.h"
+#include "privatemount.h"
 #include "source.h"
 #include "store.h"
 
@@ -53,6 +54,45 @@ int source_dir_list(struct source *s, const char *prefix)
 	int r = s->req->kind == KIND_MODULES ? list_one(s, s->req->kernel->release, prefix) : 0;
 
 	return r < 0 ? r : list_one(s, STORE_ANY, prefix);
+}
+
+int source_dir_open(struct source *s, int fd, const char *shown, struct err *err)
+{
+	int r;
+
+	s->base = fd;
+	if (fd < 0)
+		return fd == -ENOENT ? fd : err_sys(err, fd, "%s", shown);
+	s->base_path = strdup(shown);
+	r = s->base_path ? source_dir_list(s, NULL) : -ENOMEM;
+	return r < 0 ? err_sys(err, r, "%s", shown) : 0;
+}
+
+int source_dir_open_below(struct source *s, int top, const char *shown, const char *below, struct err *err)
+{
+	_cleanup_free_ char *path = str_printf("%s%s", shown, below);
+
+	if (!path)
+		return err_sys(err, -ENOMEM, "%s", shown);
+	return source_dir_open(s, open_resolve(top, below, O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH), path, err);
+}
+
+int source_dir_open_on(struct source *s, const char *device, const char *shown, const char *below, struct err *err)
+{
+	_cleanup_free_ char *top = str_printf("%s:%s", device, shown);
+	struct private_mount m;
+	int r;
+
+	if (!top)
+		return err_sys(err, -ENOMEM, "%s", device);
+	r = private_mount_open(device, PRIVATE_LOOK, &m, err);
+	if (r == -EMEDIUMTYPE)
+		r = err->code = -E_NO_BUNDLE;
+	if (r < 0)
+		return r;
+	r = source_dir_open_below(s, m.top, top, below, err);
+	private_mount_close(&m); /* s->base keeps it mounted */
+	return r;
 }
 
 static int next(struct source *s, bool named_by_digest, struct reader **ret_reader, char **ret_origin, struct err *err)

@@ -16,7 +16,6 @@
 #include <blkid/blkid.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -42,25 +41,6 @@ static const struct {
 
 /* --- 1. mounted by the OS --- */
 
-/* Takes the directory, or the error of opening it. */
-static int use_dir(struct source *s, int fd, const char *shown, struct err *err)
-{
-	int r;
-
-	s->base = fd;
-	if (fd < 0)
-		return fd == -ENOENT ? fd : err_sys(err, fd, "%s/" BUNDLES, shown);
-	s->base_path = str_printf("%s/" BUNDLES, shown);
-	r = s->base_path ? source_dir_list(s, NULL) : -ENOMEM;
-	return r < 0 ? err_sys(err, r, "%s", shown) : 0;
-}
-
-/* A /usr that is not below the root: absolute links mean another place there, and are not followed. */
-static int use_usr(struct source *s, int usr_fd, const char *shown, struct err *err)
-{
-	return use_dir(s, open_resolve(usr_fd, BUNDLES, O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH), shown, err);
-}
-
 /* os-release(5): every vendor tree has /usr/lib/os-release; without it this is not the OS's /usr. */
 static bool is_os_usr(int usr_fd)
 {
@@ -68,26 +48,6 @@ static bool is_os_usr(int usr_fd)
 }
 
 /* --- 2. and 3. a block device --- */
-
-static int mount_usr(const char *device, int *ret_fd, struct err *err)
-{
-	struct private_mount m;
-	int r = private_mount_open(device, PRIVATE_LOOK, &m, err);
-
-	if (r == -EMEDIUMTYPE)
-		r = err->code = -E_NO_BUNDLE;
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(m.top);
-	private_mount_close(&m);
-	return 0;
-}
-
-/* "PARTUUID=...", "/dev/vda3" -> device path. Caller frees. */
-static char *resolve_spec(const char *spec)
-{
-	return blkid_evaluate_spec(spec, NULL);
-}
 
 /* What the command line says. 0 and *ret_device; -ENOENT: it says nothing. */
 static int from_cmdline(const struct cmdline *c, char **ret_device, struct err *err)
@@ -107,7 +67,7 @@ static int from_cmdline(const struct cmdline *c, char **ret_device, struct err *
 
 		if (!spec)
 			continue;
-		*ret_device = resolve_spec(spec);
+		*ret_device = private_mount_find(spec);
 		if (!*ret_device)
 			return err_set(err, -E_NO_BUNDLE, "no device is %s=%s", keys[i], spec);
 		return 0;
@@ -223,13 +183,12 @@ static int usr_open(struct source *s, struct err *err)
 {
 	const struct host *h = s->req->host;
 	_cleanup_close_ int usr = -EBADF, sysusr = -EBADF;
-	_cleanup_free_ char *device = NULL, *shown = NULL;
-	_cleanup_close_ int mounted = -EBADF;
+	_cleanup_free_ char *device = NULL;
 	int r;
 
 	usr = host_root_open(h, "/usr", O_RDONLY | O_DIRECTORY);
 	if (usr >= 0) {
-		r = use_dir(s, host_root_open(h, "/usr/" BUNDLES, O_RDONLY | O_DIRECTORY), "/usr", err);
+		r = source_dir_open(s, host_root_open(h, "/usr/" BUNDLES, O_RDONLY | O_DIRECTORY), "/usr/" BUNDLES, err);
 		if (r != -ENOENT || is_os_usr(usr))
 			return r;
 	}
@@ -237,20 +196,14 @@ static int usr_open(struct source *s, struct err *err)
 		return -ENOENT;
 	sysusr = host_live_open(h, "/sysusr/usr", O_RDONLY | O_DIRECTORY);
 	if (sysusr >= 0) {
-		r = use_usr(s, sysusr, "/sysusr/usr", err);
+		r = source_dir_open_below(s, sysusr, "/sysusr/usr/", BUNDLES, err);
 		if (r != -ENOENT || is_os_usr(sysusr))
 			return r;
 	}
 	r = from_cmdline(s->req->cmdline, &device, err);
 	if (r == -ENOENT)
 		r = from_disk(s->req, &device, err);
-	if (r < 0)
-		return r;
-	r = mount_usr(device, &mounted, err);
-	if (r < 0)
-		return r;
-	shown = str_printf("%s:/usr", device);
-	return shown ? use_usr(s, mounted, shown, err) : err_sys(err, -ENOMEM, "usr");
+	return r < 0 ? r : source_dir_open_on(s, device, "/usr/", BUNDLES, err);
 }
 
 const struct source_ops source_usr = {
