@@ -8,8 +8,8 @@
 #include "limit.h"
 #include "serial.h"
 
-static const struct source_ops *const all_sources[] = { &source_cache, &source_usr, &source_http,
-						       &source_https, &source_oci };
+static const struct source_ops *const all_sources[] = { &source_cache, &source_usr, &source_partition,
+						       &source_http, &source_https, &source_oci };
 
 /* --- places --- */
 

@@ -128,10 +128,23 @@ struct source {
 	size_t at;
 };
 
-extern const struct source_ops source_cache, source_usr, source_http, source_https, source_oci;
+extern const struct source_ops source_cache, source_usr, source_partition, source_http, source_https, source_oci;
 
 /* Lists the bundles of s->base into s->names; prefix narrows the file names (NULL: all of them). */
 int source_dir_list(struct source *s, const char *prefix) _must_check_;
+/* Takes fd as s->base, with all bundles listed, or the error of opening it. shown: its path. -ENOENT, -errno. */
+int source_dir_open(struct source *s, int fd, const char *shown, struct err *err) _must_check_;
+/*
+ * The same for a directory below `top` (shown as `shown`), which is not below the root: absolute links mean
+ * another place there, and are not followed.
+ */
+int source_dir_open_below(struct source *s, int top, const char *shown, const char *below, struct err *err) _must_check_;
+/*
+ * The same on a block device, which is mounted for it read-only on no path (privatemount.h) until s->base is
+ * closed. shown: what its top directory is called behind "DEVICE:". -E_NO_BUNDLE: no file system that we mount.
+ */
+int source_dir_open_on(struct source *s, const char *device, const char *shown, const char *below, struct err *err)
+	_must_check_;
 /* source_ops.next and .close for a listed directory. */
 int source_dir_next(struct source *s, struct reader **ret_reader, char **ret_origin, struct err *err);
 void source_dir_close(struct source *s);

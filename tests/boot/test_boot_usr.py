@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the bundle and the in-tree modules come from: a /usr that the OS mounted, or one that it did not."""
 
-from rig.scenarios import DRIVER
+import re
+
+from rig.scenarios import APART, DRIVER
 
 IN_TREE = {"drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf"}
 
@@ -45,6 +47,20 @@ def test_an_unmounted_usr_is_found_by_its_partition_type(usr_by_type):
     assert driver["reason"] == "loaded", driver["text"]
     assert driver["source"] == "usr"
     assert boot.nodes("real-root") == ["/dev/dri/card0", "/dev/dri/renderD128"]
+
+
+def test_a_partition_that_the_driver_file_names_has_its_bundle(usr_by_type):
+    driver = usr_by_type.boot.driver("initramfs", APART)
+    assert driver["reason"] == "loaded", driver["text"]
+    assert driver["source"] == "partition"
+    assert re.fullmatch(rf"partition:/dev/vd\w+:/modulus/bundles/[^/]+/{APART}\.tar\.zst", driver["origin"])
+
+
+def test_a_partition_that_is_not_there_has_no_bundle(usr_by_type):
+    driver = usr_by_type.boot.driver("initramfs", f"{APART}-not")
+    assert driver["reason"] == "no-bundle"
+    said = [entry["text"] for entry in driver["rejected"]]
+    assert said == ["no device is PARTLABEL=NONE", "/dev/vda holds no file system that may be mounted for this"]
 
 
 def test_what_was_mounted_to_look_is_unmounted_again(usr_by_type):

@@ -191,10 +191,17 @@ class Workshop:
 
     def var_image(self, folder: Path, cached: dict[str, Path]) -> Path:
         """The file system of a /var partition: file name in the cache of this kernel -> bundle."""
+        return self._bundles_image(folder, "lib/modulus/bundles", cached)
+
+    def bundles_image(self, folder: Path, on_it: dict[str, Path]) -> Path:
+        """The file system of a partition for bundles: driver -> bundle."""
+        return self._bundles_image(folder, "modulus/bundles", {f"{name}.tar.zst": path for name, path in on_it.items()})
+
+    def _bundles_image(self, folder: Path, where: str, files: dict[str, Path]) -> Path:
         tree = folder / "var"
-        shelf = tree / "lib" / "modulus" / "bundles" / self.kernel.release
+        shelf = tree / where / self.kernel.release
         shelf.mkdir(parents=True)
-        for name, path in cached.items():
+        for name, path in files.items():
             bundles.copy(path, shelf / name)
         image = disk.ext4(tree, folder / "var.ext4", "VAR", VAR_MIB)
         shutil.rmtree(tree)

@@ -330,22 +330,33 @@ def switched_off(shop: Workshop) -> SimpleNamespace:
 
 
 def _lone(shop: Workshop, room: Path, on_usr: dict[str, Path], partitions: int, usr_type: str, gpu: bool = True,
-          arguments: tuple[str, ...] = ()) -> SimpleNamespace:
+          arguments: tuple[str, ...] = (), more_drivers: dict[str, str] | None = None,
+          var: Path | None = None) -> SimpleNamespace:
     """The root needs no /usr, and the kernel arguments name none: its partition is found by type, or not looked for."""
     usr = shop.usr_image(room, "usr", Usr(on_usr))
-    root = shop.root_image(room, trees.lone_root, shop.operator_files({name: driver_file() for name in on_usr}))
-    layer = disk.overlay(shop.disk(room, "disk", [usr] * partitions, root, usr_type), room / "disk.qcow2")
+    drivers = {name: driver_file() for name in on_usr} | (more_drivers or {})
+    root = shop.root_image(room, trees.lone_root, shop.operator_files(drivers))
+    layer = disk.overlay(shop.disk(room, "disk", [usr] * partitions, root, usr_type, var=var), room / "disk.qcow2")
     report = shop.boot(room.name, room, shop.plain_initramfs, ["ro", LONE_INIT, *arguments], layer, gpu)
     return SimpleNamespace(boot=report, layer=layer)
 
 
+# Its bundle is on a partition that its file names; nothing else looks there
+APART = "zz-apart"
+
+
 def usr_by_type(shop: Workshop) -> SimpleNamespace:
-    """The kernel is locked down, and two more drivers have a module that it does not take."""
+    """The kernel is locked down, and two more drivers have a module that it does not take. A fourth driver's bundle is
+    on a partition for bundles; a fifth names one that is not there, and one without a file system."""
     room = shop.room("usr-by-type")
     on_usr = {DRIVER: shop.bundle(room, DRIVER),
               UNKNOWN: shop.bundle_of(room, UNKNOWN, shop.hello, module_key=secureboot.foreign_key(room)),
               UNSIGNED: shop.bundle_of(room, UNSIGNED, shop.hello)}
-    return _lone(shop, room, on_usr, partitions=1, usr_type=disk.TYPE_USR, arguments=("lockdown=integrity",))
+    apart = {APART: driver_file(extra="[Source]\nFrom=partition:PARTLABEL=VAR\n"),
+             f"{APART}-not": driver_file(extra="[Source]\nFrom=partition:PARTLABEL=NONE partition:/dev/vda\n")}
+    var = shop.bundles_image(room, {name: shop.bundle(room, name) for name in apart})
+    return _lone(shop, room, on_usr, partitions=1, usr_type=disk.TYPE_USR, arguments=("lockdown=integrity",),
+                 more_drivers=apart, var=var)
 
 
 def two_usr_partitions(shop: Workshop) -> SimpleNamespace:
