@@ -17,6 +17,9 @@
 #include "netstate.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
+#define OWN_UNIT "modulus-network.service"
+/* of the host: systemd.special(7) */
+#define HOST_TARGET "network-online.target"
 
 /* Whether this process has asked for a network, and what came of it. */
 static bool asked, started;
@@ -224,9 +227,9 @@ int network_down_run(const struct host *h)
 
 /* --- for boot --- */
 
-static int service(const char *verb, uint64_t until_us)
+static int systemctl(const char *verb, const char *unit, uint64_t until_us)
 {
-	return child_program((const char *const[]){ "systemctl", "--quiet", verb, "modulus-network.service", NULL }, until_us);
+	return child_program((const char *const[]){ "systemctl", "--quiet", verb, unit, NULL }, until_us);
 }
 
 static int ask(const struct host *h, uint64_t until_us, struct err *err)
@@ -238,23 +241,39 @@ static int ask(const struct host *h, uint64_t until_us, struct err *err)
 		return 0;
 	}
 	notify_systemd("STATUS=waiting for the network");
-	r = service("start", MIN(until_us, now_us() + LIMIT_NETWORK_US));
+	r = systemctl("start", OWN_UNIT, MIN(until_us, now_us() + LIMIT_NETWORK_US));
 	if (r == -ENOENT)
 		return err_set(err, -E_NETWORK, "no network, and no systemctl to ask for one");
 	started = r == 0 || r == -ETIMEDOUT; /* a unit that failed has cleaned up already */
 	if (r < 0)
-		return err_set(err, -E_NETWORK, "no network: modulus-network.service %s",
+		return err_set(err, -E_NETWORK, "no network: " OWN_UNIT " %s",
 			       r == -ETIMEDOUT ? "did not start in time" : "failed");
 	return 0;
 }
 
+/*
+ * Early in the real root the host's own network may be on its way, which a unit waits for and a person sees. Where
+ * it does not come the sources are asked all the same: the server may be on the same link.
+ */
+static void await_host(const struct host *h, uint64_t until_us)
+{
+	if (!getenv("NOTIFY_SOCKET") || online(h, true))
+		return;
+	notify_systemd("STATUS=waiting for " HOST_TARGET);
+	if (systemctl("start", HOST_TARGET, MIN(until_us, now_us() + LIMIT_NETWORK_US)) < 0)
+		log_info(HOST_TARGET " was not reached; asking the sources all the same");
+}
+
 int network_want(const struct host *h, uint64_t until_us, struct err *err)
 {
-	if (streq(h->root_path, "/") || !streq(h->live_path, "/"))
+	if (!streq(h->live_path, "/"))
 		return 0;
 	if (!asked) {
 		outcome = (struct err){ 0 };
-		(void)ask(h, until_us, &outcome);
+		if (streq(h->root_path, "/"))
+			await_host(h, until_us);
+		else
+			(void)ask(h, until_us, &outcome);
 		asked = true;
 	}
 	*err = outcome;
@@ -264,7 +283,7 @@ int network_want(const struct host *h, uint64_t until_us, struct err *err)
 void network_release(const struct host *h)
 {
 	(void)h;
-	if (started && service("stop", now_us() + LIMIT_NETWORK_US) < 0)
-		log_warning("modulus-network.service could not be stopped");
+	if (started && systemctl("stop", OWN_UNIT, now_us() + LIMIT_NETWORK_US) < 0)
+		log_warning(OWN_UNIT " could not be stopped");
 	asked = started = false;
 }

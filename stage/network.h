@@ -9,9 +9,9 @@
 #include "host.h"
 
 /*
- * For `boot`: starts modulus-network.service and waits for it, unless there is a default route
- * already, or this is no initramfs (a running host's network is its own business).
- * 0, or -E_NETWORK.
+ * For `boot` and `finish`, unless there is a default route already. In an initramfs: starts
+ * modulus-network.service and waits for it. On a running host, whose network is its own business: as a
+ * unit waits for network-online.target; never fails. 0, or -E_NETWORK.
  */
 int network_want(const struct host *h, uint64_t until_us, struct err *err) _must_check_;
 /* Stops the service if network_want() started it: before switch-root nothing of ours is left. */
