@@ -5,11 +5,12 @@
  * engines are told (cdi.h), SELinux labels (no policy is loaded in an initramfs, so nothing could be
  * labelled there), and the mark in status.json that it ran. Where boot did not run, it does boot's work.
  */
+#include "finish.h"
+
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
-#include "boot.h"
 #include "cdi.h"
 #include "log.h"
 #include "modules.h"
@@ -62,17 +63,50 @@ static bool is_late(const json_t *driver)
 	return reason && streq(reason, reason_word(-E_NO_DEVICE));
 }
 
-/* Runs the drivers that had no device in the initramfs and have one now; replaces their entries. */
+/* In the place of the entry of that name, or behind all of them. Takes the entry. */
+static int put_entry(json_t *drivers, const char *name, json_t *entry)
+{
+	json_t *have;
+	size_t i;
+
+	json_array_foreach(drivers, i, have)
+		if (streq(name, json_string_value(json_object_get(have, "name")) ?: ""))
+			return json_array_set_new(drivers, i, entry);
+	return json_array_append_new(drivers, entry);
+}
+
+int finish_driver(struct boot *b, const struct driver *d, json_t *status, const char *remark, struct err *err)
+{
+	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = *b->kernel };
+	_cleanup_keyring_ struct keyring ring = { 0 };
+	struct driver_report *rep = report_add_driver(&report, d);
+	_cleanup_free_ char *line = NULL;
+	int r;
+
+	if (!rep)
+		return err_sys(err, -ENOMEM, "%s", d->name);
+	r = keyring_load(b->host, d->trust_usr, &ring, err);
+	if (r < 0)
+		return r;
+	b->keys = &ring;
+	r = boot_driver(b, d, rep);
+	b->keys = NULL;
+	line = report_line(rep, b->kernel);
+	log_line(rep->result.code < 0 ? LOG_WARNING : LOG_INFO, "%s%s", line ? line : d->name, remark);
+	if (r == 0 && put_entry(json_object_get(status, "drivers"), d->name, report_driver_json(rep)) < 0)
+		r = -ENOMEM;
+	return r < 0 ? err_sys(err, r, "%s", d->name) : 0;
+}
+
+/* Runs the drivers that had no device in the initramfs and have one now. */
 static int load_late(const struct host *h, json_t *status, struct err *err)
 {
 	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
 	_cleanup_config_ struct config config = { 0 };
 	_cleanup_devices_ struct device_list devices = { 0 };
-	_cleanup_report_ struct report report = { .stage = "real-root" };
-	_cleanup_keyring_ struct keyring ring = { 0 };
-	json_t *drivers = json_object_get(status, "drivers"), *entry;
-	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel, .keys = &ring,
-			  .devices = &devices };
+	struct kernel kernel = { 0 };
+	const json_t *entry;
+	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &kernel, .devices = &devices };
 	size_t i;
 	int r;
 
@@ -80,28 +114,16 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	if (r == 0)
 		r = config_read(h, &cmdline, &config, err);
 	if (r == 0)
-		r = kernel_running(h, &report.kernel, err);
+		r = kernel_running(h, &kernel, err);
 	if (r == 0 && boot_plan(h, &config, &devices, false) < 0)
 		r = err_sys(err, -ENOMEM, "devices");
 	b.until_us = boot_until(&config);
-	json_array_foreach(drivers, i, entry) {
+	json_array_foreach(json_object_get(status, "drivers"), i, entry) {
 		const struct driver *d = find_driver(&config, json_string_value(json_object_get(entry, "name")));
-		struct driver_report *rep;
-		_cleanup_free_ char *line = NULL;
 
 		if (r < 0 || !d || d->error.code < 0 || config.off || !is_late(entry) || !boot_wants(d, &devices))
 			continue;
-		keyring_free(&ring);
-		r = keyring_load(h, d->trust_usr, &ring, err);
-		if (r < 0)
-			return r;
-		rep = report_add_driver(&report, d);
-		if (!rep || boot_driver(&b, d, rep) < 0)
-			return err_sys(err, -ENOMEM, "%s", d->name);
-		line = report_line(rep, &report.kernel);
-		log_line(rep->result.code < 0 ? LOG_WARNING : LOG_INFO, "%s (its device appeared late)",
-			 line ? line : d->name);
-		json_array_set_new(drivers, i, report_driver_json(rep));
+		r = finish_driver(&b, d, status, " (its device appeared late)", err);
 	}
 	return r;
 }
@@ -186,43 +208,37 @@ int finish_shutdown_run(const struct host *h)
 	return r == 0 || r == -ENOENT ? EXIT_DONE : EXIT_SYSTEM;
 }
 
-int finish_run(const struct host *h)
+int finish_complete(const struct host *h, json_t *status)
 {
-	json_t *status = NULL;
-	struct err err;
 	int r;
 
-	r = status_read(h, &status);
-	if (r == -ENOENT) {
-		int code = boot_run(h);
-
-		r = status_read(h, &status);
-		if (r == 0) {
-			end_trials(h, status);
-			tell_engines(h, status);
-			r = status_write(h, status);
-			if (r < 0)
-				log_warning("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
-		}
-		json_decref(status);
-		return code;
-	}
-	if (r < 0) {
-		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
-		return EXIT_SYSTEM;
-	}
-	r = load_late(h, status, &err);
-	if (r < 0)
-		log_warning("%s", err.text);
 	end_trials(h, status);
 	tell_engines(h, status);
 	relabel(h, status);
 	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
 	r = status_write(h, status);
-	json_decref(status);
-	if (r < 0) {
+	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
-		return EXIT_SYSTEM;
+	return r;
+}
+
+int finish_run(const struct host *h)
+{
+	int r, code = EXIT_DONE;
+	json_t *status = NULL;
+	struct err err;
+
+	r = status_read(h, &status);
+	if (r == -ENOENT) {
+		code = boot_run(h);
+		r = status_read(h, &status);
+	} else if (r == 0 && load_late(h, status, &err) < 0) {
+		log_warning("%s", err.text);
 	}
-	return EXIT_DONE;
+	if (r < 0)
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+	else
+		r = finish_complete(h, status);
+	json_decref(status);
+	return r < 0 && code == EXIT_DONE ? EXIT_SYSTEM : code;
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * finish.h - what is done in the real root for a driver, whoever asks: `modulus finish` for those whose
+ * device came late, an instance of modulus@.service for its own (instance.c).
+ */
+#ifndef MODULUS_FINISH_H
+#define MODULUS_FINISH_H
+
+#include <jansson.h>
+
+#include "boot.h"
+
+/*
+ * boot_driver() for one driver whose device is here; its report takes the place of the one that status.json has
+ * of it. b: all but the keys. The line in the journal ends with the remark. What became of the driver is in the
+ * entry; the return value is 0, -ENOMEM, or -errno of the directories with keys.
+ */
+int finish_driver(struct boot *b, const struct driver *d, json_t *status, const char *remark,
+		  struct err *err) _must_check_;
+
+/*
+ * After all drivers: closes the attempts, tells container engines, labels, and writes status.json with the mark
+ * that this was done. -errno of the write, which is said.
+ */
+int finish_complete(const struct host *h, json_t *status) _must_check_;
+
+#endif
