@@ -16,6 +16,8 @@ from pathlib import Path
 
 from . import places
 
+KEY_DIGITS = 16
+
 
 def digest(*parts: str | bytes | Path) -> str:
     """One short key for texts, bytes, files and trees (names, modes and contents)."""
@@ -29,7 +31,7 @@ def digest(*parts: str | bytes | Path) -> str:
         else:
             total.update(part.encode() if isinstance(part, str) else part)
         total.update(b"\0\0")
-    return total.hexdigest()[:16]
+    return total.hexdigest()[:KEY_DIGITS]
 
 
 @contextlib.contextmanager
@@ -44,10 +46,10 @@ def kept(kind: str, key: str, make: Callable[[Path], None], keep: int = 3) -> Pa
     """The directory `kind-key`; `make(empty directory)` fills it if absent. The `keep` last used of a kind stay."""
     wanted = places.CACHE / f"{kind}-{key}"
     with _locked(kind):
-        for left in places.CACHE.glob(f".{kind}-*"):
+        for left in places.CACHE.glob(f".{kind}@*"):
             shutil.rmtree(left)         # a run that was killed; the lock says that nobody is making it now
         if not wanted.is_dir():
-            fresh = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=places.CACHE))
+            fresh = Path(tempfile.mkdtemp(prefix=f".{kind}@", dir=places.CACHE))
             try:
                 fresh.chmod(0o755)
                 make(fresh)
@@ -56,7 +58,9 @@ def kept(kind: str, key: str, make: Callable[[Path], None], keep: int = 3) -> Pa
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
         os.utime(wanted)
-        by_use = sorted(places.CACHE.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        # not those of a kind whose name begins with this one's and a dash
+        of_kind = places.CACHE.glob(f"{kind}-{'[0-9a-f]' * KEY_DIGITS}")
+        by_use = sorted(of_kind, key=lambda path: path.stat().st_mtime, reverse=True)
         for old in by_use[keep:]:
             shutil.rmtree(old)
     return wanted
