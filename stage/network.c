@@ -264,16 +264,22 @@ static void await_host(const struct host *h, uint64_t until_us)
 		log_info(HOST_TARGET " was not reached; asking the sources all the same");
 }
 
+/* Another root is not enough: a container has its host's somewhere too. */
+static bool is_initramfs(const struct host *h)
+{
+	return !streq(h->root_path, "/") && faccessat(h->live_fd, "etc/initrd-release", F_OK, 0) == 0;
+}
+
 int network_want(const struct host *h, uint64_t until_us, struct err *err)
 {
 	if (!streq(h->live_path, "/"))
 		return 0;
 	if (!asked) {
 		outcome = (struct err){ 0 };
-		if (streq(h->root_path, "/"))
-			await_host(h, until_us);
-		else
+		if (is_initramfs(h))
 			(void)ask(h, until_us, &outcome);
+		else
+			await_host(h, until_us);
 		asked = true;
 	}
 	*err = outcome;
