@@ -60,6 +60,19 @@ bool boot_wants(const struct driver *d, const struct device_list *devices)
 	return false;
 }
 
+bool boot_has_work(const struct boot *b, const struct driver *d, struct err *ret_why)
+{
+	if (b->config->off)
+		(void)err_set(ret_why, -E_DISABLED, "modulus=off on the kernel command line");
+	else if (d->error.code < 0)
+		*ret_why = d->error;
+	else if (!boot_wants(d, b->devices))
+		(void)err_set(ret_why, -E_NO_DEVICE, "no device matches Match=");
+	else
+		return true;
+	return false;
+}
+
 int boot_plan(const struct host *h, const struct config *c, struct device_list *devices, bool settle)
 {
 	bool missing = false;
@@ -328,11 +341,7 @@ uint64_t boot_until(const struct config *c)
 	return now_us() + longest;
 }
 
-/*
- * Leaves our own executable where the real root finds it: the same build runs in both halves,
- * and no other copy is needed on the host.
- */
-static int keep_own_copy(const struct host *h)
+int boot_keep_own_copy(const struct host *h)
 {
 	_cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), dir = -EBADF, out = -EBADF;
 	struct stat st, have;
@@ -418,13 +427,7 @@ static int run_drivers(struct boot *b, struct report *report)
 
 		if (!rep)
 			return -ENOMEM;
-		if (b->config->off)
-			(void)err_set(&rep->result, -E_DISABLED, "modulus=off on the kernel command line");
-		else if (d->error.code < 0)
-			rep->result = d->error;
-		else if (!boot_wants(d, b->devices))
-			(void)err_set(&rep->result, -E_NO_DEVICE, "no device matches Match=");
-		else if (choose_keys(b, d, &rings, report, &rep->result) == 0)
+		if (boot_has_work(b, d, &rep->result) && choose_keys(b, d, &rings, report, &rep->result) == 0)
 			r = boot_driver(b, d, rep);
 		log_driver(rep, b->kernel);
 	}
@@ -495,7 +498,7 @@ static int run_all(const struct host *h, const char *stage)
 	if (r == 0 && config.n_drivers == 0)
 		log_info("no driver is configured (/etc/modulus/*.conf)");
 	if (r == 0 && !config.off) {
-		int q = keep_own_copy(h);
+		int q = boot_keep_own_copy(h);
 
 		if (q < 0)
 			r = strv_addf(&report.warnings, "%s/%s: %s", OWN_COPY_DIR, OWN_COPY_NAME, strerror(-q));

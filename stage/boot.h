@@ -28,6 +28,9 @@ int boot_plan(const struct host *h, const struct config *c, struct device_list *
 /* Is one of the devices for this driver? */
 bool boot_wants(const struct driver *d, const struct device_list *devices);
 
+/* Is there anything to do for this driver, or anything that can be done? If not, *ret_why is what became of it. */
+bool boot_has_work(const struct boot *b, const struct driver *d, struct err *ret_why);
+
 /*
  * Everything for one driver whose devices are there: find, verify, unpack, load, nodes, cache.
  * The outcome is in *report (result, and all that led to it); the return value is 0 or -ENOMEM.
@@ -36,6 +39,12 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 
 /* `modulus boot`: the exit code. */
 int boot_run(const struct host *h);
+
+/*
+ * Leaves our own executable where the real root finds it: the same build runs in both halves, and no other
+ * copy is needed on the host. -errno.
+ */
+int boot_keep_own_copy(const struct host *h) _must_check_;
 
 /* When a run that begins now is over: LIMIT_RUN_US, or the longest Budget=. */
 uint64_t boot_until(const struct config *c);

@@ -5,6 +5,7 @@
  */
 #include "boot.h"
 #include "cmd.h"
+#include "instance.h"
 #include "log.h"
 #include "network.h"
 #include "status.h"
@@ -20,10 +21,13 @@ static const char boot_usage[] =
 	"refused, 6 resources, 7 network, 8 configuration\n";
 
 static const char finish_usage[] =
-	"usage: modulus finish [--root DIR] [--shutdown]\n\n"
+	"usage: modulus finish [--root DIR] [--driver NAME-VERSION | --shutdown]\n\n"
 	"Loads drivers whose devices appeared after boot, tells container engines of NVIDIA's GPUs, and\n"
 	"labels what boot made where SELinux is in force; notes that the attempts of this boot did no harm.\n"
 	"Run by modulus-finish.service; does boot's work where boot did not run.\n\n"
+	"  --driver NAME-VERSION\n"
+	"              only this driver, in this version instead of its file's, unless it is loaded; exit\n"
+	"              as boot. Run by modulus@NAME-VERSION.service\n"
 	"  --shutdown  the machine goes down in good order: only note that the attempts did no harm\n"
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"
 	"  --help      this text\n";
@@ -55,11 +59,12 @@ static const struct option options[] = { { "root", required_argument, NULL, 'r' 
 					 { "live-root", required_argument, NULL, 'L' },
 					 { "json", no_argument, NULL, 'j' },
 					 { "shutdown", no_argument, NULL, 's' },
+					 { "driver", required_argument, NULL, 'd' },
 					 CMD_COMMON_OPTIONS,
 					 { 0 } };
 
 struct boot_options {
-	const char *root, *live;
+	const char *root, *live, *driver;
 	bool json, shutdown;
 };
 
@@ -69,8 +74,9 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (strchr("js", c) && !strchr(own, c))
-			return cmd_usage(argv[0], c == 'j' ? "--json is for status" : "--shutdown is for finish");
+		if (strchr("jsd", c) && !strchr(own, c))
+			return cmd_usage(argv[0], c == 'j' ? "--json is for status" :
+								 "--driver and --shutdown are for finish");
 		switch (c) {
 		case 'r':
 			ret->root = optarg;
@@ -84,6 +90,9 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 		case 's':
 			ret->shutdown = true;
 			break;
+		case 'd':
+			ret->driver = optarg;
+			break;
 		case 'h':
 			return cmd_help(usage);
 		default:
@@ -95,37 +104,54 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 	return -1;
 }
 
-static int run(int argc, char **argv, const char *usage, int (*fn)(const struct host *h),
-	       int (*shutdown)(const struct host *h))
+/* The options, and the roots that they name. -1: go on; otherwise the exit code. */
+static int begin(int argc, char **argv, const char *usage, const char *own, struct boot_options *ret,
+		 struct host *ret_host)
 {
-	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
-	struct boot_options o = { 0 };
 	struct err err;
-	int r = parse(argc, argv, usage, shutdown ? "s" : "", &o);
+	int r = parse(argc, argv, usage, own, ret);
 
 	if (r >= 0)
 		return r;
-	r = host_open(o.root, o.live, &h, &err);
-	if (r < 0) {
-		log_error("%s", err.text);
-		return reason_exit(r);
-	}
-	return o.shutdown ? shutdown(&h) : fn(&h);
+	r = host_open(ret->root, ret->live, ret_host, &err);
+	if (r == 0)
+		return -1;
+	log_error("%s", err.text);
+	return reason_exit(r);
+}
+
+static int run(int argc, char **argv, const char *usage, int (*fn)(const struct host *h))
+{
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	struct boot_options o = { 0 };
+	int r = begin(argc, argv, usage, "", &o, &h);
+
+	return r >= 0 ? r : fn(&h);
 }
 
 int cmd_boot(int argc, char **argv)
 {
-	return run(argc, argv, boot_usage, boot_run, NULL);
+	return run(argc, argv, boot_usage, boot_run);
 }
 
 int cmd_finish(int argc, char **argv)
 {
-	return run(argc, argv, finish_usage, finish_run, finish_shutdown_run);
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	struct boot_options o = { 0 };
+	int r = begin(argc, argv, finish_usage, "sd", &o, &h);
+
+	if (r >= 0)
+		return r;
+	if (o.driver && o.shutdown)
+		return cmd_usage(argv[0], "--driver and --shutdown exclude each other");
+	if (o.shutdown)
+		return finish_shutdown_run(&h);
+	return o.driver ? instance_run(&h, o.driver) : finish_run(&h);
 }
 
 int cmd_bless(int argc, char **argv)
 {
-	return run(argc, argv, bless_usage, bless_run, NULL);
+	return run(argc, argv, bless_usage, bless_run);
 }
 
 int cmd_network(int argc, char **argv)
@@ -134,23 +160,14 @@ int cmd_network(int argc, char **argv)
 		return cmd_help(network_usage);
 	if (argc < 2 || (!streq(argv[1], "up") && !streq(argv[1], "down")))
 		return cmd_usage(argv[0], "takes up or down");
-	return run(argc - 1, argv + 1, network_usage, streq(argv[1], "up") ? network_up_run : network_down_run,
-		   NULL);
+	return run(argc - 1, argv + 1, network_usage, streq(argv[1], "up") ? network_up_run : network_down_run);
 }
 
 int cmd_status(int argc, char **argv)
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	struct boot_options o = { 0 };
-	struct err err;
-	int r = parse(argc, argv, status_usage, "j", &o);
+	int r = begin(argc, argv, status_usage, "j", &o, &h);
 
-	if (r >= 0)
-		return r;
-	r = host_open(o.root, o.live, &h, &err);
-	if (r < 0) {
-		log_error("%s", err.text);
-		return reason_exit(r);
-	}
-	return status_run(&h, o.json);
+	return r >= 0 ? r : status_run(&h, o.json);
 }

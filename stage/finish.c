@@ -81,18 +81,21 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 	_cleanup_keyring_ struct keyring ring = { 0 };
 	struct driver_report *rep = report_add_driver(&report, d);
 	_cleanup_free_ char *line = NULL;
-	int r;
+	int r = 0;
 
 	if (!rep)
 		return err_sys(err, -ENOMEM, "%s", d->name);
-	r = keyring_load(b->host, d->trust_usr, &ring, err);
-	if (r < 0)
-		return r;
-	b->keys = &ring;
-	r = boot_driver(b, d, rep);
-	b->keys = NULL;
+	if (boot_has_work(b, d, &rep->result)) {
+		r = keyring_load(b->host, d->trust_usr, &ring, err);
+		if (r < 0)
+			return r;
+		b->keys = &ring;
+		r = boot_driver(b, d, rep);
+		b->keys = NULL;
+	}
 	line = report_line(rep, b->kernel);
-	log_line(rep->result.code < 0 ? LOG_WARNING : LOG_INFO, "%s%s", line ? line : d->name, remark);
+	log_line(reason_exit(rep->result.code) == EXIT_DONE ? LOG_INFO : LOG_WARNING, "%s%s", line ? line : d->name,
+		 remark);
 	if (r == 0 && put_entry(json_object_get(status, "drivers"), d->name, report_driver_json(rep)) < 0)
 		r = -ENOMEM;
 	return r < 0 ? err_sys(err, r, "%s", d->name) : 0;
@@ -105,8 +108,9 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	_cleanup_config_ struct config config = { 0 };
 	_cleanup_devices_ struct device_list devices = { 0 };
 	struct kernel kernel = { 0 };
-	const json_t *entry;
 	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &kernel, .devices = &devices };
+	const json_t *entry;
+	struct err unsaid;
 	size_t i;
 	int r;
 
@@ -121,7 +125,7 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	json_array_foreach(json_object_get(status, "drivers"), i, entry) {
 		const struct driver *d = find_driver(&config, json_string_value(json_object_get(entry, "name")));
 
-		if (r < 0 || !d || d->error.code < 0 || config.off || !is_late(entry) || !boot_wants(d, &devices))
+		if (r < 0 || !d || !is_late(entry) || !boot_has_work(&b, d, &unsaid))
 			continue;
 		r = finish_driver(&b, d, status, " (its device appeared late)", err);
 	}

@@ -11,8 +11,8 @@
 #include "boot.h"
 
 /*
- * boot_driver() for one driver whose device is here; its report takes the place of the one that status.json has
- * of it. b: all but the keys. The line in the journal ends with the remark. What became of the driver is in the
+ * All that `boot` does for one driver; its report takes the place of the one that status.json has of it, or is
+ * added. b: all but the keys. The line in the journal ends with the remark. What became of the driver is in the
  * entry; the return value is 0, -ENOMEM, or -errno of the directories with keys.
  */
 int finish_driver(struct boot *b, const struct driver *d, json_t *status, const char *remark,

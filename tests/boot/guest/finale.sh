@@ -13,6 +13,7 @@ for unit in finish bless; do
     $report real-root $unit-unit systemctl show modulus-$unit.service \
         -p UnitFileState -p ActiveState -p Result -p ExecMainStatus -p ExecStart
 done
+$report real-root instances systemctl show 'modulus@*.service' -p Id -p ActiveState -p Result -p ExecMainStatus -p StatusText
 $report real-root failed-units systemctl list-units --failed --plain --no-legend
 $report real-root boot-journal journalctl --no-pager -o cat -u modulus.service
 $report real-root finish-journal journalctl --no-pager -o cat -u modulus-finish.service

@@ -58,14 +58,14 @@ def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
 
 
 def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
-          own_module: Path = places.DRACUT_MODULE, network: str | None = None) -> None:
-    """Run dracut; RigError carries its whole output."""
+          own_module: Path = places.DRACUT_MODULE, network: str | None = None, ours: bool = True) -> None:
+    """Run dracut; RigError carries its whole output. ours: False leaves Modulus and what the tests add to it out."""
     work = image.parent / "dracut"
     work.mkdir()
     _private_base(work / "base", own_module, network)
     (work / "empty.conf").touch()
     (work / "empty.d").mkdir()
-    modules = BASE_MODULES + TEST_MODULES + (IGNITION_MODULES if with_ignition else [])
+    modules = BASE_MODULES + (TEST_MODULES if ours else []) + (IGNITION_MODULES if with_ignition else [])
     modules += NETWORK_MODULES[network] if network else []
     said = run(
         "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
@@ -77,15 +77,15 @@ def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
     shutil.rmtree(work)
 
 
-def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | None = None) -> Path:
+def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | None = None, ours: bool = True) -> Path:
     """The image for this kernel and binary, from the cache when nothing that goes into it has changed."""
-    name = f"network-{network}" if network else "ignition" if with_ignition else "plain"
+    name = f"network-{network}" if network else "ignition" if with_ignition else "plain" if ours else "foreign"
     key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.DRACUT_NETWORK_MODULE, places.GUEST,
                        inspect.getsource(sys.modules[__name__]),
                        run("dpkg-query", "-W", "dracut-core", "systemd", "ignition", "network-manager", "isc-dhcp-client"))
     folder = cache.kept(f"initramfs-{name}", key,
                         lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition,
-                                            network=network))
+                                            network=network, ours=ours))
     return folder / "initramfs.img"
 
 

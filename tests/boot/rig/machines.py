@@ -44,6 +44,7 @@ class Usr:
     in_tree: bool = False                                       # lib/modules has what the driver needs and what is live
     needs: frozenset[str] = frozenset()                         # more in-tree modules
     real: bool = False                                          # a real Debian rather than busybox
+    files: dict[str, Path] = field(default_factory=dict)        # path below /usr -> what is copied there
 
 
 class Workshop:
@@ -124,6 +125,12 @@ class Workshop:
             return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=False)
 
     @cached_property
+    def foreign_initramfs(self) -> Path:
+        with self._lock:
+            self.say("initramfs: dracut with nothing of Modulus")
+            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=False, ours=False)
+
+    @cached_property
     def ignition_initramfs(self) -> Path:
         with self._lock:
             self.say("initramfs: dracut with the Modulus module and Debian's Ignition")
@@ -175,6 +182,8 @@ class Workshop:
         shelf.mkdir(parents=True)
         for bundle, path in usr.bundles.items():
             bundles.copy(path, shelf / f"{bundle}.tar.zst")
+        for path, source in usr.files.items():
+            shutil.copy(source, tree / path)
         image = disk.erofs(tree, folder / f"{name}.erofs")
         shutil.rmtree(tree)
         return image

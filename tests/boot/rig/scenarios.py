@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import bundles, disk, guest, modules, secureboot, trees
+from . import bundles, disk, guest, modules, places, secureboot, trees
 from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, VAR_MIB,
                        VIRTIO_GPU_MATCH, Usr, Workshop, driver_file)
 from .report import Report
@@ -73,9 +73,9 @@ def provisioned(shop: Workshop) -> SimpleNamespace:
     return SimpleNamespace(first=first, second=second, bundle=bundle)
 
 
-def _remote(url: str, budget: str = "60s") -> str:
+def _remote(url: str, budget: str = "60s", version: str = "1") -> str:
     """A driver file whose bundle is on a web server."""
-    return driver_file(extra=f"[Source]\nFrom=cache: usr: {url}/{{kernel}}/{{name}}.tar.zst\n[Policy]\nBudget={budget}\n")
+    return driver_file(version, extra=f"[Source]\nFrom=cache: usr: {url}/{{kernel}}/{{name}}.tar.zst\n[Policy]\nBudget={budget}\n")
 
 
 def _served(shop: Workshop, room: Path) -> tuple[Path, Path]:
@@ -98,6 +98,38 @@ def fetched(shop: Workshop) -> SimpleNamespace:
                           config=shop.ignition_config(room, {DRIVER: _remote(server.url)}))
     second = shop.boot("fetched-second", room, shop.network_initramfs(), arguments, layer, network=True)
     return SimpleNamespace(first=first, second=second, bundle=bundle, server=server)
+
+
+# Instances of modulus@.service: one is good, and nobody has a driver file for the other
+INSTANCE, UNKNOWN_INSTANCE = f"modulus@{DRIVER}-1.service", "modulus@nobody-knows-1.service"
+DHCP = "[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n"
+
+
+def by_command(shop: Workshop) -> SimpleNamespace:
+    """A Debian with systemd whose initramfs has nothing of Modulus; what `systemctl enable` leaves enables two
+    instances. The driver's file names another version than the instance does, and a web server. Nothing wants
+    network-online.target."""
+    room = shop.room("by-command")
+    www, bundle = _served(shop, room)
+    units = "lib/systemd/system"
+    usr = Usr(in_tree=True, real=True, files={
+        "bin/modulus": shop.programs.boot, f"{units}/modulus@.service": places.UNITS / "modulus@.service",
+        f"{units}/containerd.service": places.GUEST / "containerd.service"})
+
+    def root(folder: Path) -> Path:
+        made = trees.debian_root(folder, shop.debian)
+        for unit in (INSTANCE, UNKNOWN_INSTANCE, "containerd.service"):
+            trees.enable(made, unit)
+        trees.enable(made, "systemd-networkd-wait-online.service", "network-online.target")
+        return made
+
+    with WebServer(www) as server:
+        files = shop.operator_files({DRIVER: _remote(server.url, version="none")})
+        image = shop.root_image(room, root, {**files, "/etc/systemd/network/dhcp.network": DHCP})
+        made = shop.disk(room, "disk", [shop.usr_image(room, "usr", usr)], image, usr_mib=DEBIAN_USR_MIB)
+        layer = disk.overlay(made, room / "disk.qcow2")
+        booted = shop.boot("by-command", room, shop.foreign_initramfs, ["rw", *USR_ARGUMENTS], layer, network=True)
+    return SimpleNamespace(boot=booted, bundle=bundle, server=server)
 
 
 def _away(shop: Workshop, name: str, url: str, budget: str = "60s", files: dict[str, str] | None = None, network: bool = True,
@@ -371,6 +403,6 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
-        real_system, by_manager, by_legacy, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot,
+        real_system, by_command, by_manager, by_legacy, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot,
         required, refused, rivals, stopped_early, read_only_root,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}

@@ -89,6 +89,14 @@ def _finish_unit(folder: Path) -> None:
     write(folder / "etc" / "systemd" / "system" / "multi-user.target.wants" / "modulus-finish.service", "[Service]\n")
 
 
+def enable(root: Path, unit: str, target: str = "multi-user.target") -> None:
+    """As `systemctl enable` leaves it; an instance's link is to its template."""
+    name, _, rest = unit.partition("@")
+    wants = root / "etc" / "systemd" / "system" / f"{target}.wants"
+    wants.mkdir(exist_ok=True)
+    (wants / unit).symlink_to(f"/usr/lib/systemd/system/{f'{name}@.service' if rest else unit}")
+
+
 def small_root(folder: Path) -> Path:
     """The root of a machine whose /usr is a partition of its own."""
     _common_root(folder)

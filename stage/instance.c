@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * instance.c - one driver, asked for by name and version. Runs in the real root, early in a boot or by hand. In: the
+ * driver's file, and the version that counts instead of the one in it. Out: live modules, nodes, its entry in
+ * status.json. Power loss: as in boot.c, the attempt is found open by the next one.
+ */
+#include "instance.h"
+
+#include "finish.h"
+#include "limit.h"
+#include "lock.h"
+#include "log.h"
+#include "network.h"
+
+/* --- which --- */
+
+/* "nvidia\x2d550\x2b1" -> "nvidia-550+1". Caller frees; NULL: no memory. */
+static char *unescape(const char *s)
+{
+	char *text = strdup(s), *to = text;
+	uint8_t byte;
+
+	for (const char *from = s; text && *from; to++) {
+		const char digits[] = { from[0] == '\\' && from[1] == 'x' ? from[2] : '\0',
+					from[0] == '\\' && from[1] == 'x' && from[2] ? from[3] : '\0', '\0' };
+
+		if (hex_decode(digits, &byte, 1) == 0 && byte) {
+			*to = (char)byte;
+			from += strlen("\\x00");
+			continue;
+		}
+		*to = *from++;
+	}
+	if (text)
+		*to = '\0';
+	return text;
+}
+
+/* The error that names each file that could have been meant. */
+static int not_found(const char *text, struct err *err)
+{
+	char files[ERR_TEXT_MAX / 2] = "";
+	size_t used = 0;
+
+	for (const char *at = strchr(text, '-'); at && used < sizeof(files); at = strchr(at + 1, '-')) {
+		_cleanup_free_ char *name = strndup(text, (size_t)(at - text));
+
+		if (!name)
+			return err_sys(err, -ENOMEM, "%s", text);
+		if (manifest_is_name(name) && manifest_is_version(at + 1))
+			used += (size_t)snprintf(files + used, sizeof(files) - used, "%s%s.conf",
+						 used ? ", " : "", name);
+	}
+	if (!used)
+		return err_set(err, -E_BAD_CONFIG, "'%s' is not NAME-VERSION", text);
+	return err_set(err, -E_BAD_CONFIG, "no driver file in /etc/modulus or /usr/lib/modulus: looked for %s", files);
+}
+
+int instance_find(const struct config *c, const char *instance, struct driver **ret_driver, char **ret_version,
+		  struct err *err)
+{
+	_cleanup_free_ char *text = unescape(instance), *copy = NULL;
+	struct driver *found = NULL;
+	const char *version = NULL;
+
+	for (size_t i = 0; text && i < c->n_drivers; i++) {
+		const char *rest;
+
+		if (str_prefix(text, c->drivers[i].name, &rest) && *rest == '-' && manifest_is_version(rest + 1) &&
+		    (!version || rest + 1 > version)) {
+			found = &c->drivers[i];
+			version = rest + 1;
+		}
+	}
+	if (text && !found)
+		return not_found(text, err);
+	copy = version ? strdup(version) : NULL;
+	if (!copy)
+		return err_sys(err, -ENOMEM, "%s", instance);
+	*ret_driver = found;
+	*ret_version = TAKE_PTR(copy);
+	return 0;
+}
+
+/* --- what there is --- */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static const json_t *find_entry(const json_t *status, const char *name)
+{
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "drivers"), i, entry)
+		if (streq(text_of(entry, "name"), name))
+			return entry;
+	return NULL;
+}
+
+/* status.json of this boot, or the beginning of one. */
+static int read_status(const struct host *h, const struct kernel *k, json_t **ret, struct err *err)
+{
+	const struct report none = { .stage = "real-root", .kernel = *k, .started_us = now_us(),
+				     .taint_before = kernel_taint(h) };
+	int r = status_read(h, ret);
+
+	if (r != -ENOENT)
+		return r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
+	*ret = report_json(h, &none);
+	return *ret ? 0 : err_sys(err, -ENOMEM, STATUS_NAME);
+}
+
+/* 1: it is loaded in this version. 0: it is not loaded. -EBUSY: it is, in another one. */
+static int is_loaded(const json_t *status, const struct driver *d, struct err *err)
+{
+	const json_t *entry = find_entry(status, d->name);
+
+	if (!entry || !streq(text_of(entry, "reason"), reason_word(0)))
+		return 0;
+	if (streq(text_of(entry, "version"), d->version))
+		return 1;
+	return err_set(err, -EBUSY, "version %s is loaded; unload it, or reboot with this one alone enabled",
+		       text_of(entry, "version"));
+}
+
+/* --- the run --- */
+
+static int read_machine(const struct host *h, struct cmdline *cmdline, struct config *config, struct kernel *kernel,
+			struct err *err)
+{
+	int r = cmdline_read(h, cmdline, err);
+
+	if (r == 0)
+		r = config_read(h, cmdline, config, err);
+	if (r == 0)
+		r = kernel_running(h, kernel, err);
+	for (size_t i = 0; r == 0 && i < config->warnings.n; i++)
+		log_warning("%s", config->warnings.v[i]);
+	return r;
+}
+
+/* Everything but the status' end. *ret_name: of the driver, once it is known; a string of the configuration's. */
+static int serve(struct boot *b, const char *instance, struct config *config, struct device_list *devices,
+		 json_t **ret_status, const char **ret_name, struct err *err)
+{
+	struct driver *d;
+	char *version;
+	int r = instance_find(config, instance, &d, &version, err);
+
+	if (r < 0)
+		return r;
+	free(d->version);
+	d->version = version; /* counts instead of the file's */
+	*ret_name = d->name;
+	r = read_status(b->host, b->kernel, ret_status, err);
+	if (r == 0)
+		r = is_loaded(*ret_status, d, err);
+	if (r == 1)
+		log_info("%s: version %s is loaded already", d->name, d->version);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = boot_keep_own_copy(b->host);
+	if (r < 0)
+		log_warning("the program could not be copied for the units that follow: %s", strerror(-r));
+	r = config->off ? 0 : boot_plan(b->host, config, devices, true);
+	if (r < 0)
+		return err_sys(err, r, "devices");
+	b->until_us = boot_until(config);
+	return finish_driver(b, d, *ret_status, "", err);
+}
+
+int instance_run(const struct host *h, const char *instance)
+{
+	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
+	_cleanup_config_ struct config config = { 0 };
+	_cleanup_devices_ struct device_list devices = { 0 };
+	_cleanup_close_ int lock = -EBADF;
+	struct kernel kernel = { 0 };
+	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &kernel, .devices = &devices };
+	const char *name = NULL;
+	const json_t *entry;
+	json_t *status = NULL;
+	struct err err;
+	int r = lock_machine(h, LIMIT_LOCK_COMMAND_US, &lock, &err), code;
+
+	if (r == 0)
+		r = read_machine(h, &cmdline, &config, &kernel, &err);
+	if (r == 0)
+		r = serve(&b, instance, &config, &devices, &status, &name, &err);
+	network_release(h);
+	if (r == 0 && finish_complete(h, status) < 0)
+		r = err_set(&err, -E_SYSTEM, STATUS_NAME " could not be written");
+	if (r < 0) {
+		log_error("%s: %s: %s", name ? name : instance, reason_word(r), err.text);
+		notify_systemd("STATUS=%s: %s", reason_word(r), err.text);
+		code = reason_exit(r);
+	} else {
+		entry = find_entry(status, name);
+		notify_systemd("STATUS=%s: %s", text_of(entry, "reason"), text_of(entry, "text"));
+		code = reason_exit(reason_from_word(text_of(entry, "reason")));
+	}
+	json_decref(status);
+	return code;
+}
