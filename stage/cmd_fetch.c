@@ -2,32 +2,64 @@
 /*
  * cmd_fetch.c - options of the command that fills the cache on a running host.
  */
+#include <signal.h>
+#include <time.h>
+
 #include "cmd.h"
 #include "fetch.h"
 #include "limit.h"
 #include "log.h"
 
 static const char fetch_usage[] =
-	"usage: modulus fetch [--kernel REL] [--root DIR] [NAME...]\n\n"
+	"usage: modulus fetch [--kernel REL] [--every DURATION] [--root DIR] [NAME...]\n\n"
 	"Brings the bundles of the named drivers (default: all that are configured) into the cache,\n"
 	"verified completely, for the running kernel or another one. One that is there already is\n"
 	"verified and not transferred again. The network is the host's own business here.\n\n"
 	"  --kernel REL  for this release\n"
+	"  --every DURATION\n"
+	"                again and again, this long after the last time, until it is ended\n"
 	"  --root DIR    where /etc, /usr and /var are (default /)\n"
 	"  --help        this text\n\n"
-	"exit: as boot\n";
+	"exit: as boot; with --every 0 when it is ended by SIGTERM or SIGINT\n";
 
 static const struct option options[] = { { "kernel", required_argument, NULL, 'k' },
+					 { "every", required_argument, NULL, 'e' },
 					 { "root", required_argument, NULL, 'r' },
 					 { "live-root", required_argument, NULL, 'L' },
 					 CMD_COMMON_OPTIONS,
 					 { 0 } };
+
+/* At any moment: what is half fetched is kept, and everything else is whole. */
+static void end(int sig)
+{
+	(void)sig;
+	_exit(EXIT_DONE);
+}
+
+/*
+ * What there is to say was said; the next time may go better. The first process of a container has no default
+ * handlers (pid_namespaces(7)): without these nothing but SIGKILL would end it.
+ */
+static void fetch_for_ever(const struct fetch_request *req, uint64_t every_us)
+{
+	const struct timespec pause = { .tv_sec = (time_t)(every_us / 1000000),
+					.tv_nsec = (long)(every_us % 1000000) * 1000 };
+
+	(void)signal(SIGTERM, end);
+	(void)signal(SIGINT, end);
+	for (;;) {
+		(void)fetch_run(req);
+		(void)nanosleep(&pause, NULL);
+	}
+}
 
 int cmd_fetch(int argc, char **argv)
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	const char *root = NULL, *live = NULL, *release = NULL;
 	_cleanup_strv_ struct strv names = { 0 };
+	struct fetch_request req;
+	uint64_t every_us = 0;
 	struct err err;
 	int c, r = 0;
 
@@ -35,6 +67,10 @@ int cmd_fetch(int argc, char **argv)
 		switch (c) {
 		case 'k':
 			release = optarg;
+			break;
+		case 'e':
+			if (config_parse_duration(optarg, &every_us) < 0 || every_us == 0)
+				return cmd_usage(argv[0], "--every takes a duration, a day at most");
 			break;
 		case 'r':
 			root = optarg;
@@ -57,5 +93,8 @@ int cmd_fetch(int argc, char **argv)
 		log_error("%s", err.text);
 		return reason_exit(r);
 	}
-	return fetch_run(&(struct fetch_request){ .host = &h, .release = release, .names = &names });
+	req = (struct fetch_request){ .host = &h, .release = release, .names = &names };
+	if (every_us)
+		fetch_for_ever(&req, every_us);
+	return fetch_run(&req);
 }

@@ -10,6 +10,7 @@
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
+#include "network.h"
 #include "progress.h"
 #include "store.h"
 
@@ -154,5 +155,6 @@ int fetch_run(const struct fetch_request *f)
 						      "no driver is configured (/etc/modulus/*.conf)");
 		worst = worst ? worst : EXIT_CONFIG;
 	}
+	network_release(f->host);
 	return worst;
 }
