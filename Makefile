@@ -13,6 +13,9 @@
 #                      deps-build: only what a plain `make` needs
 #   make install       the program, the dracut module and the unit, below DESTDIR
 #   make nvidia-bundles  NVIDIA's driver as signed bundles: docs/nvidia.md has its variables
+#   make image         the program as a container image, an OCI layout in build/image: docs/kubernetes
+#   make check-gpu     what the program makes of this machine's NVIDIA GPUs, against what the driver and its tools
+#                      say; looks only. Not part of make check: it needs a GPU
 #   make ignition      render ignition/*.bu to *.ign again
 #   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
 #   make clean         remove build/
@@ -32,6 +35,7 @@
 #   KMOD_SRC=DIR       an unpacked kmod 30 source tree to build libkmod from, instead of the archive
 #                      that `make deps` fetches
 #   CURL_SRC=DIR       an unpacked curl source tree to build libcurl from, likewise
+#   SOURCE_URL         where the source is, for the label of `make image`
 #   MODULUS_CACHE      what is slow to make or to fetch (~/.cache/modulus)
 #   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
 #   FUZZ_TIME, FUZZ    for `make fuzz`: seconds for each fuzzer (60); their names, and `mutations`: 20,000
@@ -73,7 +77,7 @@ LIBS_ALL := -larchive $(LIBS_BOOT) -lb2
 BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
-	patch python3 python3-pytest python3-yaml python3-jsonschema python3-cryptography python3-zstandard \
+	patch python3 python3-pytest python3-yaml python3-jsonschema python3-kubernetes python3-cryptography python3-zstandard \
 	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
@@ -101,6 +105,7 @@ CFLAGS ?= -O2 -g0
 WERROR ?= -Werror
 STRIP_LINK ?= -s
 PYTEST_ARGS ?=
+SOURCE_URL ?=
 MODULUS_CACHE ?= $(HOME)/.cache/modulus
 export MODULUS_CACHE
 
@@ -147,7 +152,7 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 
-.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-bare lint ignition nvidia-bundles install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -433,7 +438,7 @@ fuzz: $(FUZZ_PROGRAMS:%=build/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
-SCRIPTS = $(sort .ci/run $(shell find dracut ignition tests -name "*.sh"))
+SCRIPTS = $(sort .ci/run $(shell find docs dracut ignition tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
 build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
@@ -452,6 +457,11 @@ lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL
 	$(Q)shellcheck --exclude=SC2187 $(SCRIPTS)
 	$(Q)$(if $(filter %.a,$(KMOD_LIB) $(CURL_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
 	@echo "modulus: lint passed"
+
+# The one of the initramfs: what a node needs, and no more.
+image: build/modulus-boot
+	$(call say,IMAGE,build/image)
+	$(Q)docs/kubernetes/image.sh build/modulus-boot LICENSE $(VERSION) $(EPOCH) build/image $(SOURCE_URL)
 
 nvidia-bundles: all
 	@ignition/drivers/nvidia/bundles.sh

@@ -56,4 +56,10 @@ def test_an_instance_without_a_driver_file_fails_with_the_reason_and_the_boot_go
     unit = units(booted)[UNKNOWN_INSTANCE]
     assert (unit["ActiveState"], unit["Result"], unit["ExecMainStatus"]) == ("failed", "exit-code", "8")
     assert unit["StatusText"].startswith("bad-config: ") and "nobody-knows.conf" in unit["StatusText"]
-    assert UNKNOWN_INSTANCE in booted.text("real-root", "failed-units")
+    assert len(booted.text("real-root", "failed-units").splitlines()) == 1
+
+
+def test_the_hosts_network_was_waited_for_by_the_program(booted, by_command):
+    phases = {phase["name"]: phase["us"] for phase in booted.driver("containerd", DRIVER)["phases"]}
+    assert phases["network"] > 0
+    assert by_command.server.asked == [(f"/{booted.status('containerd')['kernel']['release']}/{DRIVER}.tar.zst", 200)]
