@@ -366,7 +366,7 @@ check-unit: $(UNIT_PROGRAMS)
 
 PYTEST = env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
 
-check-cli: all
+check-cli: all build/gpu/plan
 	$(call say,TEST,tests/cli)
 	$(Q)$(PYTEST) tests/cli
 
@@ -377,6 +377,18 @@ check-boot: all
 check-powercut: all
 	$(call say,TEST,tests/boot/test_boot_powercut.py)
 	$(Q)MODULUS_CUTS=200 MODULUS_CRASH_IMAGES=1000 $(PYTEST) tests/boot/test_boot_powercut.py
+
+# What the program would make of a GPU, for check-gpu; check-cli has the comparison itself.
+build/gpu:
+	@mkdir -p $@
+
+build/gpu/plan: tests/gpu/plan.c $(filter-out build/obj/main.o,$(OBJ)) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked | build/gpu
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< $(filter %.o,$^) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
+
+check-gpu: all build/gpu/plan
+	$(call say,TEST,tests/gpu)
+	$(Q)$(PYTEST) -rs tests/gpu
 
 check-bare:
 	tests/deps/bare-chroot.sh 'make deps && make'
