@@ -74,7 +74,13 @@ int choose_first(const struct choice *c, struct err *err)
 	_cleanup_rejections_ struct rejections rejected = { 0 };
 	int r = choose_local(c, &rejected, err);
 
-	if (r > 0)
+	if (r > 0 && !c->local)
 		r = choose_remote(c, &rejected, err);
 	return r > 0 ? rejections_verdict(&rejected, c->req, err) : r;
+}
+
+bool choose_is_told(const struct driver *d, int r)
+{
+	return d->runtime.n > 0 || r == 0 || r == -E_CORRUPT || r == -E_UNTRUSTED || r == -E_EQUIVOCATION ||
+	       r == -E_NO_SPACE;
 }

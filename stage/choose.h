@@ -17,6 +17,7 @@ struct choice {
 	int (*use)(void *ctx, struct candidate *c, bool replace, struct err *err);
 	void *ctx;
 	struct strv *said; /* files of the cache that went to quarantine */
+	bool local; /* the network is not asked */
 };
 
 /*
@@ -24,5 +25,11 @@ struct choice {
  * (rejections_verdict). In the initramfs a network is brought up before the first place there is asked.
  */
 int choose_first(const struct choice *c, struct err *err) _must_check_;
+
+/*
+ * Is that outcome for firmware or libraries worth a word? Without Runtime= nobody asked for them: a place
+ * without them says nothing, a bundle that is bad does.
+ */
+bool choose_is_told(const struct driver *d, int r);
 
 #endif

@@ -68,14 +68,19 @@ int fetch_best(const struct source_request *req, struct err *err)
 	return r;
 }
 
-int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct err *err)
+int fetch_read_machine_silently(const struct host *h, struct fetch_machine *ret, struct err *err)
 {
 	int r = cmdline_read(h, &ret->cmdline, err);
 
 	if (r == 0)
 		r = config_read(h, &ret->cmdline, &ret->config, err);
-	if (r == 0)
-		r = kernel_running(h, &ret->kernel, err);
+	return r < 0 ? r : kernel_running(h, &ret->kernel, err);
+}
+
+int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct err *err)
+{
+	int r = fetch_read_machine_silently(h, ret, err);
+
 	for (size_t i = 0; r == 0 && i < ret->config.warnings.n; i++)
 		log_warning("%s", ret->config.warnings.v[i]);
 	return r;

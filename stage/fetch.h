@@ -14,7 +14,9 @@ struct fetch_machine {
 	struct kernel kernel; /* the running one */
 };
 
-/* Reads it, and says the configuration's warnings. */
+/* Reads it, for those who come after somebody who said the configuration's warnings. */
+int fetch_read_machine_silently(const struct host *h, struct fetch_machine *ret, struct err *err) _must_check_;
+/* The same, and says them. */
 int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct err *err) _must_check_;
 void fetch_machine_done(struct fetch_machine *m);
 #define _cleanup_fetch_machine_ _cleanup_(fetch_machine_done)

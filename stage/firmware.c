@@ -35,13 +35,6 @@ static int use(void *ctx, struct candidate *c, bool replace, struct err *err)
 	return r < 0 ? r : module_set_expose_firmware(&set, &b->rep->warnings, err);
 }
 
-/* Without Runtime= nobody asked for firmware: a place without it says nothing, a bundle that is bad does. */
-static bool is_told(const struct driver *d, int r)
-{
-	return d->runtime.n > 0 || r == 0 || r == -E_CORRUPT || r == -E_UNTRUSTED || r == -E_EQUIVOCATION ||
-	       r == -E_NO_SPACE;
-}
-
 int firmware_bring(const struct source_request *modules, struct driver_report *rep)
 {
 	struct source_request req = *modules;
@@ -52,7 +45,7 @@ int firmware_bring(const struct source_request *modules, struct driver_report *r
 
 	req.kind = KIND_FIRMWARE;
 	r = choose_first(&choice, &rep->firmware.result);
-	rep->firmware.asked = is_told(req.driver, r);
+	rep->firmware.asked = choose_is_told(req.driver, r);
 	if (rep->firmware.asked)
 		report_phase(rep, "firmware", now_us() - began);
 	if (r == 0 || r == -ENOMEM || !rep->firmware.asked)

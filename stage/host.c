@@ -151,3 +151,44 @@ int host_live_mkdir(const struct host *h, const char *path, int *ret_fd)
 		return -errno;
 	return mkdir_beneath(root, path + strspn(path, "/"), 0755, ret_fd);
 }
+
+static int make_root_dir(const struct host *h, char *path)
+{
+	_cleanup_close_ int parent = -EBADF;
+	char *name = strrchr(path, '/');
+	int fd = host_root_open(h, path, O_RDONLY | O_DIRECTORY);
+
+	if (fd != -ENOENT)
+		return fd;
+	*name = '\0';
+	parent = host_root_open(h, name == path ? "/" : path, O_RDONLY | O_DIRECTORY);
+	*name = '/';
+	if (parent < 0)
+		return parent;
+	if (mkdirat(parent, name + 1, 0755) < 0 ? errno != EEXIST : fsync(parent) < 0)
+		return -errno;
+	return host_root_open(h, path, O_RDONLY | O_DIRECTORY);
+}
+
+int host_root_mkdir(const struct host *h, const char *path, int *ret_fd)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *slash = copy;;) {
+		_cleanup_close_ int fd = -EBADF;
+
+		slash = strchr(slash + 1, '/');
+		if (slash)
+			*slash = '\0';
+		fd = make_root_dir(h, copy);
+		if (fd < 0)
+			return fd;
+		if (!slash) {
+			*ret_fd = TAKE_FD(fd);
+			return 0;
+		}
+		*slash = '/';
+	}
+}

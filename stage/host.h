@@ -48,7 +48,12 @@ void host_close(struct host *h);
  * resolve inside it (openat2 RESOLVE_IN_ROOT). Returns a descriptor or -errno.
  */
 int host_root_open(const struct host *h, const char *path, int flags) _must_check_;
-/* The same for the live root ("/proc/cmdline"). */
+/*
+ * Opens (and makes, 0755, durably) a directory below the root; links on the way are followed inside it, as
+ * /opt -> var/opt of an ostree host. -EEXIST, -ENOENT: a link that leads nowhere; -errno.
+ */
+int host_root_mkdir(const struct host *h, const char *path, int *ret_fd) _must_check_;
+/* host_root_open() for the live root ("/proc/cmdline"), links followed wherever they lead. */
 int host_live_open(const struct host *h, const char *path, int flags) _must_check_;
 /* Reads a live file whole. */
 int host_live_read(const struct host *h, const char *path, size_t max_bytes, char **ret, size_t *ret_len) _must_check_;

@@ -220,21 +220,21 @@ static void remove_other_parts(const struct store_copy *c)
 	closedir(dir);
 }
 
-static int check_space(int dirfd, uint64_t size, struct err *err)
+int store_check_space(int dirfd, uint64_t size, const char *what, struct err *err)
 {
 	struct statvfs v;
 	uint64_t available, reserve;
 
 	if (fstatvfs(dirfd, &v) < 0)
-		return err_sys(err, -errno, "cache");
+		return err_sys(err, -errno, "%s", what);
 	available = (uint64_t)v.f_bavail * v.f_frsize;
 	reserve = (uint64_t)v.f_blocks * v.f_frsize / 100 * CACHE_RESERVE_PERCENT;
 	/* the fixed part is for real disks; it must not make a small one useless */
 	if (reserve < CACHE_RESERVE_BYTES)
 		reserve = MIN((uint64_t)CACHE_RESERVE_BYTES, (uint64_t)v.f_blocks * v.f_frsize / 4);
 	if (available < size + reserve)
-		return err_set(err, -E_NO_SPACE, "cache: %llu MiB free, %llu MiB and a reserve of %llu MiB needed",
-			       (unsigned long long)(available >> 20), (unsigned long long)(size >> 20) + 1,
+		return err_set(err, -E_NO_SPACE, "%s: %llu MiB free, %llu MiB and a reserve of %llu MiB needed",
+			       what, (unsigned long long)(available >> 20), (unsigned long long)(size >> 20) + 1,
 			       (unsigned long long)(reserve >> 20));
 	return 0;
 }
@@ -304,7 +304,7 @@ int store_begin(const struct host *h, const char *where, const struct bundle *b,
 	if (fstat(c->fd, &st) < 0)
 		return err_sys(err, -errno, "cache");
 	size = store_size(b);
-	r = check_space(c->dirfd, size - MIN(size, (uint64_t)st.st_blocks * 512), err);
+	r = store_check_space(c->dirfd, size - MIN(size, (uint64_t)st.st_blocks * 512), "cache", err);
 	if (r < 0)
 		return r;
 	header = bundle_header(b, &len);

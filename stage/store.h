@@ -76,6 +76,9 @@ void store_suspend(struct store_copy *copy);
 /* Gives the copy up; accepts NULL. */
 void store_abandon(struct store_copy *copy);
 
+/* May so many bytes go there, with what is left to others (CACHE_RESERVE_*)? -E_NO_SPACE, about `what`; -errno. */
+int store_check_space(int dirfd, uint64_t size, const char *what, struct err *err) _must_check_;
+
 /* Removes what interrupted copies left in one directory of the cache; not what is being written. */
 void store_sweep(int dirfd);
 

@@ -286,15 +286,8 @@ int unpack_create_file(int dirfd, const char *path, uint32_t mode, struct err *e
 	return r < 0 ? err_sys(err, r, "making %s", path) : r;
 }
 
-/* What is ours: the first so many of the manifest's files and links, and directories in the order of making. */
-struct dir_sink {
-	int dirfd;
-	struct strv dirs;
-	size_t files, links;
-};
-
 /* Notes the directories above path that are not there yet. */
-static int note_missing(struct dir_sink *d, const char *path)
+static int note_missing(struct unpack_dir *d, const char *path)
 {
 	_cleanup_free_ char *dir = strdup(path);
 	int r = dir ? 0 : -ENOMEM;
@@ -313,7 +306,7 @@ static int note_missing(struct dir_sink *d, const char *path)
 
 static int dir_begin(void *ctx, const struct manifest_file *f, struct err *err)
 {
-	struct dir_sink *d = ctx;
+	struct unpack_dir *d = ctx;
 	int fd = note_missing(d, f->path);
 
 	if (fd < 0)
@@ -333,7 +326,7 @@ static int remove_beneath(int dirfd, const char *path, int flags)
 	return fd < 0 ? fd : unlinkat(fd, slash ? slash + 1 : path, flags);
 }
 
-static void remove_ours(const struct dir_sink *d, const struct manifest *m)
+static void remove_ours(const struct unpack_dir *d, const struct manifest *m)
 {
 	for (size_t i = 0; i < d->files; i++)
 		(void)remove_beneath(d->dirfd, m->files[i].path, 0);
@@ -359,7 +352,7 @@ static void dir_abandon(void *ctx, int fd)
 	close(fd);
 }
 
-static int make_link(struct dir_sink *d, const struct manifest_link *l, struct err *err)
+static int make_link(struct unpack_dir *d, const struct manifest_link *l, struct err *err)
 {
 	_cleanup_close_ int parent = -EBADF;
 	const char *name;
@@ -373,17 +366,25 @@ static int make_link(struct dir_sink *d, const struct manifest_link *l, struct e
 	return r < 0 ? err_sys(err, r, "%s", l->path) : 0;
 }
 
+struct unpack_sink unpack_dir_sink(struct unpack_dir *d)
+{
+	return (struct unpack_sink){ .ctx = d, .begin = dir_begin, .done = dir_done, .abandon = dir_abandon };
+}
+
+int unpack_dir_finish(struct unpack_dir *d, const struct manifest *m, int r, struct err *err)
+{
+	for (size_t i = 0; r == 0 && i < m->n_links; i++)
+		r = make_link(d, &m->links[i], err);
+	if (r < 0)
+		remove_ours(d, m);
+	strv_free(&d->dirs);
+	return r;
+}
+
 int unpack_to_dir(struct bundle *b, int dirfd, struct err *err)
 {
-	struct dir_sink d = { .dirfd = dirfd };
-	const struct unpack_sink sink = { .ctx = &d, .begin = dir_begin, .done = dir_done, .abandon = dir_abandon };
-	const struct manifest *m = bundle_manifest(b);
-	int r = unpack_bundle(b, &sink, err);
+	struct unpack_dir d = { .dirfd = dirfd };
+	const struct unpack_sink sink = unpack_dir_sink(&d);
 
-	for (size_t i = 0; r == 0 && i < m->n_links; i++)
-		r = make_link(&d, &m->links[i], err);
-	if (r < 0)
-		remove_ours(&d, m);
-	strv_free(&d.dirs);
-	return r;
+	return unpack_dir_finish(&d, bundle_manifest(b), unpack_bundle(b, &sink, err), err);
 }

@@ -32,6 +32,20 @@ int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *
  */
 int unpack_to_dir(struct bundle *b, int dirfd, struct err *err) _must_check_;
 
+/*
+ * The same for who reads the bundle himself. What is ours: the first so many of the manifest's files and
+ * links, and directories in the order of making. dirfd must be set, the rest zero.
+ */
+struct unpack_dir {
+	int dirfd;
+	struct strv dirs;
+	size_t files, links;
+};
+
+struct unpack_sink unpack_dir_sink(struct unpack_dir *d);
+/* The end, whatever the reading gave (r): links, or what was made is removed. r, or what a link failed with. */
+int unpack_dir_finish(struct unpack_dir *d, const struct manifest *m, int r, struct err *err) _must_check_;
+
 /* The file sink of unpack_to_dir for one path below dirfd, for other sinks' use. */
 int unpack_create_file(int dirfd, const char *path, uint32_t mode, struct err *err) _must_check_;
 
