@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * bless.c - after boot-complete.target: what this boot loaded is good. In: status.json. Out: the
- * serials that were in use, remembered; misses of earlier attempts, forgotten; the mark in status.json. Power loss: an older mark stays.
+ * serials that were in use, remembered; misses of earlier attempts, forgotten; the mark in status.json; old
+ * libraries, removed. Power loss: an older mark stays.
  */
 #include "boot.h"
 #include "log.h"
+#include "runtime.h"
 #include "serial.h"
 
 static const char *text_of(const json_t *o, const char *key)
@@ -35,6 +37,18 @@ static int bless_driver(const struct host *h, const json_t *status, const json_t
 	return r < 0 ? r : serial_remember(h, &mark, err);
 }
 
+/* This boot is good: nobody goes back to the libraries of versions that are neither configured nor cached. */
+static void prune_runtimes(const struct host *h)
+{
+	_cleanup_strv_ struct strv removed = { 0 };
+	struct err err;
+
+	if (runtime_prune(h, false, &removed, &err) < 0)
+		log_warning("runtime: %s", err.text);
+	for (size_t i = 0; i < removed.n; i++)
+		log_info("%s: removed", removed.v[i]);
+}
+
 int bless_run(const struct host *h)
 {
 	json_t *status, *d;
@@ -63,5 +77,7 @@ int bless_run(const struct host *h)
 			log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	}
 	json_decref(status);
+	if (r == 0)
+		prune_runtimes(h);
 	return r < 0 ? EXIT_SYSTEM : EXIT_DONE;
 }

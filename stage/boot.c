@@ -24,8 +24,6 @@
 
 #define OWN_COPY_DIR "/run/modulus/bin"
 #define OWN_COPY_NAME "modulus"
-/* Between our deadline and the unit's: an insert or a transfer that is over takes a moment to say so. */
-#define UNIT_SLACK_US (30ull * 1000000)
 
 /* --- who is asked for --- */
 

@@ -8,6 +8,9 @@
 #include "device.h"
 #include "report.h"
 
+/* Between our deadline and the unit's: an insert or a transfer that is over takes a moment to say so. */
+#define UNIT_SLACK_US (30ull * 1000000)
+
 /* What every driver of one run shares. */
 struct boot {
 	const struct host *host;
@@ -54,6 +57,9 @@ uint64_t boot_until(const struct config *c);
  * security labels that nothing in the initramfs could give. The exit code.
  */
 int finish_run(const struct host *h);
+
+/* `modulus finish --runtime`: only libraries and programs of live drivers, from the network too. The exit code. */
+int finish_runtime_run(const struct host *h);
 
 /* `modulus finish --shutdown`: the machine goes down in good order, so no attempt did harm. */
 int finish_shutdown_run(const struct host *h);

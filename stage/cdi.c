@@ -14,6 +14,7 @@
 
 #include "limit.h"
 #include "nvidia.h"
+#include "runtimetree.h"
 
 /* Device names may begin with a digit since then; nothing of what came later is used. */
 #define CDI_VERSION "0.5.0"
@@ -279,7 +280,7 @@ static int add_file(struct mounts *m, int runtime, const char *dir, const char *
 static int add_runtime(const struct host *h, struct mounts *m)
 {
 	const struct cdi_driver *d = m->driver;
-	_cleanup_close_ int fd = host_root_open(h, d->runtime, O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int fd = d->runtime ? runtime_open(h, d->runtime, O_RDONLY | O_DIRECTORY) : -ENOENT;
 	_cleanup_strv_ struct strv usr = { 0 };
 	int r;
 

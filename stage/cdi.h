@@ -18,7 +18,7 @@
 /* What of a driver goes into a container, besides its devices. */
 struct cdi_driver {
 	const char *version;  /* of the live module: nothing of another version is mounted */
-	const char *runtime;  /* directory below the root with usr/ in it; it need not be there */
+	const char *runtime;  /* directory with usr/ in it, see runtime_open(); NULL: none */
 	const char *firmware; /* live directory with nvidia/VERSION in it; it need not be there */
 };
 

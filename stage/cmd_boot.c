@@ -21,13 +21,16 @@ static const char boot_usage[] =
 	"refused, 6 resources, 7 network, 8 configuration\n";
 
 static const char finish_usage[] =
-	"usage: modulus finish [--root DIR] [--driver NAME-VERSION | --shutdown]\n\n"
-	"Loads drivers whose devices appeared after boot, tells container engines of NVIDIA's GPUs, and\n"
-	"labels what boot made where SELinux is in force; notes that the attempts of this boot did no harm.\n"
+	"usage: modulus finish [--root DIR] [--driver NAME-VERSION | --runtime | --shutdown]\n\n"
+	"Loads drivers whose devices appeared after boot, installs the libraries and programs of those that\n"
+	"are live, tells container engines of NVIDIA's GPUs, and labels what was made where SELinux is in\n"
+	"force; notes that the attempts of this boot did no harm.\n"
 	"Run by modulus-finish.service; does boot's work where boot did not run.\n\n"
 	"  --driver NAME-VERSION\n"
 	"              only this driver, in this version instead of its file's, unless it is loaded; exit\n"
 	"              as boot. Run by modulus@NAME-VERSION.service\n"
+	"  --runtime   only libraries and programs, and what containers are told; asks the network for\n"
+	"              those that are not on the machine. Run by modulus-runtime.service\n"
 	"  --shutdown  the machine goes down in good order: only note that the attempts did no harm\n"
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"
 	"  --help      this text\n";
@@ -60,12 +63,13 @@ static const struct option options[] = { { "root", required_argument, NULL, 'r' 
 					 { "json", no_argument, NULL, 'j' },
 					 { "shutdown", no_argument, NULL, 's' },
 					 { "driver", required_argument, NULL, 'd' },
+					 { "runtime", no_argument, NULL, 'R' },
 					 CMD_COMMON_OPTIONS,
 					 { 0 } };
 
 struct boot_options {
 	const char *root, *live, *driver;
-	bool json, shutdown;
+	bool json, shutdown, runtime;
 };
 
 /* own: letters of the options that not all commands have. -1: go on; otherwise the exit code. */
@@ -74,9 +78,9 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (strchr("jsd", c) && !strchr(own, c))
+		if (strchr("jsdR", c) && !strchr(own, c))
 			return cmd_usage(argv[0], c == 'j' ? "--json is for status" :
-								 "--driver and --shutdown are for finish");
+								 "--driver, --runtime and --shutdown are for finish");
 		switch (c) {
 		case 'r':
 			ret->root = optarg;
@@ -92,6 +96,9 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 			break;
 		case 'd':
 			ret->driver = optarg;
+			break;
+		case 'R':
+			ret->runtime = true;
 			break;
 		case 'h':
 			return cmd_help(usage);
@@ -138,14 +145,16 @@ int cmd_finish(int argc, char **argv)
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	struct boot_options o = { 0 };
-	int r = begin(argc, argv, finish_usage, "sd", &o, &h);
+	int r = begin(argc, argv, finish_usage, "sdR", &o, &h);
 
 	if (r >= 0)
 		return r;
-	if (o.driver && o.shutdown)
-		return cmd_usage(argv[0], "--driver and --shutdown exclude each other");
+	if ((o.driver != NULL) + o.shutdown + o.runtime > 1)
+		return cmd_usage(argv[0], "--driver, --runtime and --shutdown exclude each other");
 	if (o.shutdown)
 		return finish_shutdown_run(&h);
+	if (o.runtime)
+		return finish_runtime_run(&h);
 	return o.driver ? instance_run(&h, o.driver) : finish_run(&h);
 }
 

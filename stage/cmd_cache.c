@@ -15,6 +15,7 @@
 #include "log.h"
 #include "progress.h"
 #include "report.h"
+#include "runtime.h"
 #include "trial.h"
 
 static const char cache_usage[] =
@@ -236,10 +237,13 @@ static int add_in_use(const struct work *w, struct in_use *ret)
 	if (r < 0 || status_read(&w->host, &status) < 0)
 		return r;
 	json_array_foreach(json_object_get(status, "drivers"), i, d) {
-		const char *digest = json_string_value(json_object_get(d, "digest"));
+		const json_t *const kinds[] = { d, json_object_get(d, "firmware"), json_object_get(d, "runtime") };
 
-		if (r == 0 && digest)
-			r = strv_add(&ret->digests, digest);
+		for (size_t n = 0; r == 0 && n < ARRAY_SIZE(kinds); n++) {
+			const char *digest = json_string_value(json_object_get(kinds[n], "digest"));
+
+			r = digest ? strv_add(&ret->digests, digest) : 0;
+		}
 	}
 	json_decref(status);
 	return r;
@@ -254,7 +258,7 @@ static bool is_in_use(void *ctx, const struct cache_file *f)
 
 static int prune(struct work *w, bool *surplus, struct err *err)
 {
-	_cleanup_strv_ struct strv kernels = { 0 };
+	_cleanup_strv_ struct strv kernels = { 0 }, trees = { 0 };
 	const char *where = w->machine.config.cache;
 	struct in_use used = { 0 };
 	uint64_t bytes = 0;
@@ -277,6 +281,10 @@ static int prune(struct work *w, bool *surplus, struct err *err)
 		bytes += f->size_bytes;
 		n++;
 	}
+	if (r == 0) /* by what is cached now */
+		r = runtime_prune(&w->host, w->dry_run, &trees, err);
+	for (size_t i = 0; r == 0 && i < trees.n; i++)
+		printf("%s %s\n", w->dry_run ? "would remove" : "removed", trees.v[i]);
 	if (r == 0)
 		printf("%zu of %zu bundles, %.1f MiB\n", n, w->cached.n, (double)bytes / (1 << 20));
 	return r;

@@ -91,6 +91,7 @@ static const struct key {
 	{ "Trust", "TrustOnly", KEY_CHOICE, offsetof(struct driver, trust_usr), 0, "- usr" },
 	{ "Policy", "Budget", KEY_DURATION, offsetof(struct driver, budget_us), 0, NULL },
 	{ "Policy", "Trial", KEY_CHOICE, offsetof(struct driver, trial), 0, "auto required none" },
+	{ "Policy", "Sysext", KEY_CHOICE, offsetof(struct driver, sysext), 0, "no yes" },
 	{ "Policy", "Required", KEY_CHOICE, offsetof(struct driver, required), 0, "no yes" },
 	{ "Policy", "OnFailure", KEY_CHOICE, offsetof(struct driver, on_failure), 0, "emergency reboot poweroff" },
 	{ "Build", "Command", KEY_WORDS, offsetof(struct driver, build), LIMIT_BUILD_WORDS, NULL },

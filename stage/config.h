@@ -37,6 +37,7 @@ struct driver {
 	char *digest;      /* 64 hex digits, NULL when not pinned */
 	uint64_t budget_us;
 	unsigned int trial;      /* enum trial_mode */
+	unsigned int sysext;     /* 1: libraries and programs are in /usr too, by systemd-sysext(8) */
 	unsigned int required;   /* 1: on_failure is carried out when it is not loaded */
 	unsigned int on_failure; /* enum on_failure */
 	struct strv build; /* the command that makes a bundle here, and its arguments; empty: none */

@@ -36,6 +36,8 @@ enum exit_code {
 	  "bundles were found, none made for this kernel build; build one for it")                            \
 	X(STALE, "stale", EXIT_NO_BUNDLE,                                                                     \
 	  "the bundle is older than MinSerial= or than what was in use, or not the one that Digest= pins")                     \
+	X(WRONG_VERSION, "wrong-version", EXIT_NO_BUNDLE,                                                     \
+	  "the live modules are not of the version that was asked for; reboot, or name theirs")              \
 	X(BUILD_FAILED, "build-failed", EXIT_NO_BUNDLE,                                                       \
 	  "Command= of the driver file made no bundle; what it said itself is in the log")                    \
 	X(UNTRUSTED, "untrusted", EXIT_UNTRUSTED,                                                             \

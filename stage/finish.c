@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * finish.c - the second half, early in the real root, from the copy that boot left in /run. In:
- * status.json of this boot. Out: drivers whose devices appeared after switch-root, what container
- * engines are told (cdi.h), SELinux labels (no policy is loaded in an initramfs, so nothing could be
- * labelled there), and the mark in status.json that it ran. Where boot did not run, it does boot's work.
+ * status.json of this boot. Out: drivers whose devices appeared after switch-root, libraries and programs
+ * (runtime.h), what container engines are told (cdi.h), SELinux labels (no policy is loaded in an initramfs, so
+ * nothing could be labelled there), and the mark in status.json that it ran. Where boot did not run, it does boot's work.
  */
 #include "finish.h"
 
@@ -15,6 +15,7 @@
 #include "log.h"
 #include "modules.h"
 #include "nvidia.h"
+#include "runtime.h"
 #include "store.h"
 
 /* restorecon(8) of the host; it knows the policy, we do not. Absent where SELinux is. */
@@ -31,10 +32,19 @@ static void relabel(const struct host *h, const json_t *status)
 	r = strv_add_words(&argv, "restorecon -R -F " STATUS_DIR " " STORE_DIR, NULL);
 	if (r == 0 && json_is_string(json_object_get(json_object_get(status, "cdi"), "file")))
 		r = strv_add(&argv, CDI_DIR);
-	json_array_foreach(json_object_get(status, "drivers"), i, driver)
+	json_array_foreach(json_object_get(status, "drivers"), i, driver) {
+		const json_t *runtime = json_object_get(driver, "runtime");
+		const char *tree = json_string_value(json_object_get(runtime, "path"));
+		const char *link = json_string_value(json_object_get(runtime, "link"));
+
+		if (r == 0 && tree)
+			r = strv_add(&argv, tree);
+		if (r == 0 && link)
+			r = strv_add(&argv, link);
 		json_array_foreach(json_object_get(driver, "nodes"), j, node)
 			if (r == 0)
 				r = strv_add(&argv, json_string_value(node));
+	}
 	if (r == 0)
 		r = strv_add(&argv, ""); /* becomes the terminating NULL */
 	if (r < 0)
@@ -132,10 +142,25 @@ static int load_late(const struct host *h, json_t *status, struct err *err)
 	return r;
 }
 
-/* --- containers --- */
+/* --- libraries and programs --- */
 
-/* Where a driver's libraries are kept, by its name and their version; usr/lib* and usr/bin are below. */
-#define RUNTIME_DIR "/var/lib/modulus/runtime"
+/* Containers do not wait for a network that may not come up in vain: only where it has what is missing. */
+static void bring_runtimes(const struct host *h, json_t *status, bool network)
+{
+	struct err err;
+	bool wanted;
+	int r = runtime_run(h, status, network, &wanted, &err);
+
+	if (r < 0) {
+		log_warning("runtime: %s", err.text);
+		return;
+	}
+	r = wanted ? h->ops->start_target(RUNTIME_UNIT, "replace") : 0;
+	if (r < 0)
+		log_warning(RUNTIME_UNIT " cannot be started: %s; what it does is `modulus finish --runtime`", strerror(-r));
+}
+
+/* --- containers --- */
 
 static const json_t *find_module(const json_t *status, const char *name)
 {
@@ -157,18 +182,17 @@ static const json_t *find_module(const json_t *status, const char *name)
 static void tell_engines(const struct host *h, json_t *status)
 {
 	const json_t *driver = find_module(status, NVIDIA_MODULE), *text;
-	const char *name = json_string_value(json_object_get(driver, "name"));
 	char version[LIMIT_NAME_BYTES + 1];
-	_cleanup_free_ char *runtime = NULL;
 	struct cdi_driver d = { .version = version, .firmware = FIRMWARE_DIR };
+	bool live;
 	json_t *said;
 	struct err err;
 	size_t i;
 
-	if (name && read_line_at(h->live_fd, "sys/module/" NVIDIA_MODULE "/version", version, sizeof(version)) == 0 &&
-	    !strchr(version, '/'))
-		d.runtime = runtime = str_printf(RUNTIME_DIR "/%s/%s", name, version);
-	if (cdi_update(h, d.runtime ? &d : NULL, &said, &err) < 0) {
+	live = driver && read_line_at(h->live_fd, "sys/module/" NVIDIA_MODULE "/version", version, sizeof(version)) == 0 &&
+	       !strchr(version, '/');
+	d.runtime = json_string_value(json_object_get(json_object_get(driver, "runtime"), "path"));
+	if (cdi_update(h, live ? &d : NULL, &said, &err) < 0) {
 		log_warning("cdi: containers are not told of the GPUs: %s", err.text);
 		return;
 	}
@@ -212,18 +236,39 @@ int finish_shutdown_run(const struct host *h)
 	return r == 0 || r == -ENOENT ? EXIT_DONE : EXIT_SYSTEM;
 }
 
-int finish_complete(const struct host *h, json_t *status)
+/* What the host and its containers get of the drivers that are live. */
+static int hand_out(const struct host *h, json_t *status, bool network)
 {
 	int r;
 
-	end_trials(h, status);
+	bring_runtimes(h, status, network);
 	tell_engines(h, status);
 	relabel(h, status);
-	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
 	r = status_write(h, status);
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	return r;
+}
+
+int finish_complete(const struct host *h, json_t *status)
+{
+	end_trials(h, status);
+	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
+	return hand_out(h, status, false);
+}
+
+int finish_runtime_run(const struct host *h)
+{
+	json_t *status = NULL;
+	int r = status_read(h, &status);
+
+	if (r < 0)
+		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME,
+			  r == -ENOENT ? "modulus boot has not run since this machine started" : strerror(-r));
+	else
+		r = hand_out(h, status, true);
+	json_decref(status);
+	return r < 0 ? EXIT_SYSTEM : EXIT_DONE;
 }
 
 int finish_run(const struct host *h)

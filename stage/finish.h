@@ -19,7 +19,7 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 		  struct err *err) _must_check_;
 
 /*
- * After all drivers: closes the attempts, tells container engines, labels, and writes status.json with the mark
+ * After all drivers: closes the attempts, installs libraries, tells container engines, labels, and writes status.json with the mark
  * that this was done. -errno of the write, which is said.
  */
 int finish_complete(const struct host *h, json_t *status) _must_check_;

@@ -148,6 +148,21 @@
 /* usr/lib/x86_64-linux-gnu/nvidia/current/vdpau has four directories below usr. */
 #define LIMIT_CDI_DEPTH 6u
 
+/* --- user space of a driver --- */
+/*
+ * Finding, unpacking and flushing it, network included, while containers wait; or the driver's Budget= where
+ * that is more. 400 MB at 2 MB/s.
+ */
+#define LIMIT_RUNTIME_US (200ull * 1000000)
+/* ldconfig reads every library of the host: two seconds on a slow disk. */
+#define LIMIT_LDCONFIG_US (30ull * 1000000)
+/* systemd-sysext waits for nobody; its merge is a few mounts. */
+#define LIMIT_SYSEXT_US (30ull * 1000000)
+/* Directories below each other in a tree that is removed: a path of LIMIT_PATH_BYTES has half as many. */
+#define LIMIT_REMOVE_DEPTH (LIMIT_PATH_BYTES / 2 + 2)
+/* A node with 10,000 mounts has 3 MB. */
+#define LIMIT_MOUNTINFO_BYTES (16u << 20)
+
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)
 /* A mark or a trial: digests, a release, a few numbers. */

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "progress.h"
 #include "recompile.h"
+#include "runtimetree.h"
 
 #define SOURCE_BUILD "build"
 
@@ -172,6 +173,29 @@ static int rebuild_kind(struct rebuild *b, enum bundle_kind kind)
 	return worst;
 }
 
+/* Every byte of the libraries that are installed; a damaged tree is replaced by the next `finish`. */
+static void verify_tree(const struct rebuild *b, const struct driver *d)
+{
+	_cleanup_runtime_tree_ struct runtime_tree tree = { 0 };
+	_cleanup_keyring_ struct keyring ring = { 0 };
+	const struct host *h = b->req->host;
+	struct err err, why;
+	int r = keyring_load(h, d->trust_usr, &ring, &err);
+
+	if (r == 0)
+		r = runtime_tree_find(h, d->name, d->version, &ring, &tree, &err);
+	if (r == -ENOENT)
+		return;
+	if (r == 0)
+		r = runtime_tree_verify(h, &tree, &err);
+	if (r == 0)
+		log_info("%s: %s is good", d->name, tree.path);
+	else
+		log_warning("%s: %s: %s; the next `modulus finish` looks for another", d->name, reason_word(r), err.text);
+	if (r == -E_CORRUPT && tree.path && runtime_tree_distrust(h, &tree, &why) < 0)
+		log_warning("%s: %s", d->name, why.text);
+}
+
 /* A name that no driver file has; NULL: none. */
 static const char *unknown_name(const struct rebuild *b)
 {
@@ -217,6 +241,12 @@ static int rebuild_all(struct rebuild *b)
 	for (enum bundle_kind kind = KIND_FIRMWARE; kind <= KIND_RUNTIME && !b->req->release; kind++) {
 		r = rebuild_kind(b, kind);
 		worst = worst ? worst : r;
+	}
+	for (size_t i = 0; i < b->machine.config.n_drivers && !b->req->release; i++) {
+		const struct driver *d = &b->machine.config.drivers[i];
+
+		if (d->error.code == 0 && (b->req->names->n == 0 || strv_has(b->req->names, d->name)))
+			verify_tree(b, d);
 	}
 	return worst;
 }

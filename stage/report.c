@@ -193,6 +193,7 @@ json_t *report_driver_json(const struct driver_report *d)
 	json_object_set_new(o, "text", text_json(d->result.text));
 	add_bundle(o, &d->bundle);
 	json_object_set_new(o, "firmware", d->firmware.asked ? firmware_json(d) : json_null());
+	json_object_set_new(o, "runtime", json_null()); /* of `finish` */
 	json_object_set_new(o, "us", json_integer((json_int_t)d->us));
 	json_object_set_new(o, "devices", list_json(&d->devices));
 	json_object_set_new(o, "nodes", list_json(&d->nodes));

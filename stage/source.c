@@ -26,6 +26,14 @@ static const struct source_ops *find_ops(const char *spec, const char **ret_loca
 	return NULL;
 }
 
+bool source_is_network(const char *scheme)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(all_sources); i++)
+		if (streq(all_sources[i]->scheme, scheme))
+			return all_sources[i]->network;
+	return false;
+}
+
 static unsigned int n_places(const struct source_request *req)
 {
 	return (unsigned int)(req->driver->from.n + (req->kind == KIND_MODULES ? 0 : req->driver->runtime.n));

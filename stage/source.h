@@ -97,6 +97,9 @@ int source_quarantine(const struct host *h, const struct config *c, const struct
 /* What may be shown of a source's address: all but "user:password@". Caller frees; NULL: no memory. */
 char *source_shown(const char *spec) _must_check_;
 
+/* Is that the word of a network source, in struct candidate? */
+bool source_is_network(const char *scheme) _must_check_;
+
 /* Is there a network source at all? */
 bool source_has_network(const struct source_request *req);
 

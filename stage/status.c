@@ -57,6 +57,17 @@ static void print_firmware(const json_t *f)
 									     text_of(f, "origin"));
 }
 
+static void print_runtime(const json_t *r)
+{
+	const char *path = text_of(r, "path");
+
+	if (!json_is_object(r))
+		return;
+	printf("  %-9s%s: %s", "runtime", text_of(r, "reason"), *path ? path : text_of(r, "text"));
+	printf("%s%s\n", *text_of(r, "link") ? ", as " : "", text_of(r, "link"));
+	print_lines("warning", json_object_get(r, "warnings"));
+}
+
 static void print_driver(const json_t *d)
 {
 	const json_t *rejected = json_object_get(d, "rejected");
@@ -72,6 +83,7 @@ static void print_driver(const json_t *d)
 			printf("  %-9s%s\n", "cached", text_of(d, "cached"));
 	}
 	print_firmware(json_object_get(d, "firmware"));
+	print_runtime(json_object_get(d, "runtime"));
 	print_list("devices", json_object_get(d, "devices"), NULL);
 	print_list("modules", json_object_get(d, "modules"), "name");
 	print_list("nodes", json_object_get(d, "nodes"), NULL);

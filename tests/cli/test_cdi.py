@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bundlemaker import modules
+from bundlemaker import File, modules, runtime
 from program import DONE
 
 VERSION = "535.261.03"
 FILE = "run/cdi/modulus-nvidia.json"
 MULTIARCH = f"{platform.machine()}-linux-gnu"
-RUNTIME = f"var/lib/modulus/runtime/gpu/{VERSION}/usr"
+LIBRARIES = f"usr/lib/{MULTIARCH}"
 # fetched by `make deps`
 PACKAGE = Path(os.environ.get("MODULUS_CACHE") or Path.home() / ".cache/modulus") / (
     "golang-github-container-orchestrated-devices-container-device-interface-dev_0.5.2-2_all.deb")
@@ -25,7 +25,8 @@ PACKAGE = Path(os.environ.get("MODULUS_CACHE") or Path.home() / ".cache/modulus"
 @pytest.fixture
 def gpus(machine):
     """Two GPUs whose driver is live: its minors are not in the order of the PCI addresses."""
-    machine.ready(modules("nvidia", "nvidia-uvm").build())
+    machine.ready(modules("nvidia", "nvidia-uvm", fields={"version": VERSION}).build())
+    machine.driver(text=f"[Driver]\nVersion={VERSION}\nMatch=pci:v00001AF4d*\n")
     machine.module_is_live("nvidia", "nvidia_uvm")
     machine.write_live("sys/module/nvidia/version", VERSION + "\n")
     for address, minor in (("0000:07:00.0", 1), ("0000:08:00.0", 0)):
@@ -50,14 +51,13 @@ def compiled(path: Path, *words: str, source: str) -> Path:
 
 
 @pytest.fixture
-def libcuda(gpus):
-    """A library that answers, with the names that a bundle of the runtime gives it."""
-    path = compiled(gpus.root / RUNTIME / f"lib/{MULTIARCH}/libcuda.so.{VERSION}", "-Wl,-soname,libcuda.so.1",
-                    source="int cuInit(void) { return 42; }")
-    (path.parent / "libcuda.so.1").symlink_to(path.name)
-    gpus.write_root(f"{RUNTIME}/bin/nvidia-smi", "#!/bin/sh\necho it is me\n").chmod(0o755)
+def libcuda(gpus, tmp_path):
+    """A library that answers, in a bundle of the runtime on /usr."""
+    path = compiled(tmp_path / "libcuda", "-Wl,-soname,libcuda.so.1", source="int cuInit(void) { return 42; }")
+    gpus.usr(runtime(File("usr/bin/nvidia-smi", b"#!/bin/sh\necho it is me\n", 0o755),
+                     File(f"{LIBRARIES}/libcuda.so.{VERSION}", path.read_bytes()), fields={"version": VERSION},
+                     links=((f"{LIBRARIES}/libcuda.so.1", f"libcuda.so.{VERSION}"),)).build(), "runtime.tar.zst", "any")
     gpus.write_live(f"run/modulus/firmware/nvidia/{VERSION}/gsp_ga10x.bin", "")
-    return path
 
 
 # --- the file --------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_finish_writes_it_and_says_so(libcuda, gpus):
     before = gpus.boot().status
     assert before["cdi"] is None and not (gpus.live / "run/cdi").exists()
     done = gpus.boot("finish")
-    assert done.lines == [f"cdi: /{FILE}: 3 devices, 8 mounts"]
+    assert done.lines[-1] == f"cdi: /{FILE}: 3 devices, 8 mounts"
     assert done.status["cdi"] == {"file": f"/{FILE}", "other": None, "devices": ["0", "1", "all"], "mounts": 8, "warnings": []}
     assert f"containers: /{FILE}, 8 mounts\n  devices  0 1 all\n" in gpus.status().stdout
     spec = json.loads((gpus.live / FILE).read_text())
@@ -140,11 +140,11 @@ def test_what_stands_in_the_way_is_said_and_the_boot_goes_on(gpus):
 
 
 def test_libraries_of_another_driver_are_not_mixed_in(libcuda, gpus):
+    finish(gpus)
     gpus.write_live("sys/module/nvidia/version", "550.54.14\n")
-    (gpus.root / RUNTIME).parent.rename(gpus.root / RUNTIME.replace(VERSION, "550.54.14").removesuffix("/usr"))
     done = finish(gpus)
-    (warning,) = done.status["cdi"]["warnings"]
-    assert "no library of version 550.54.14" in warning and f"cdi: {warning}" in done.lines
+    assert done.driver["runtime"]["reason"] == "wrong-version" and done.status["cdi"]["mounts"] == 0
+    assert f"gpu: runtime: wrong-version: module nvidia is live in version 550.54.14, not {VERSION}" in done.lines
     assert "mounts" not in json.loads((gpus.live / FILE).read_text())["containerEdits"]
 
 

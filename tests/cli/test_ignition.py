@@ -174,7 +174,8 @@ def test_snippet_writes_the_driver_file_and_the_public_key(apply):
             "modulus/nvidia.conf": "drivers/nvidia.conf",
             "modulus/keys/replace-me.pub": "keys/replace-me.pub",
             "systemd/system/modulus-finish.service": "units/modulus-finish.service",
-            "systemd/system/modulus-bless.service": "units/modulus-bless.service"}.items():
+            "systemd/system/modulus-bless.service": "units/modulus-bless.service",
+            "systemd/system/modulus-runtime.service": "units/modulus-runtime.service"}.items():
         assert (etc / written).read_bytes() == (SNIPPETS / source).read_bytes()
         assert mode(etc / written) == 0o644
         assert mode((etc / written).parent) == 0o755
@@ -188,6 +189,19 @@ def test_snippet_enables_the_real_root_units_with_and_without_systemds_presets(a
     # as systemd sees it when no preset is ever applied
     done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", *units], capture_output=True, text=True)
     assert done.stdout == "enabled\nenabled\n", done.stderr
+
+
+def test_the_unit_that_needs_a_network_is_started_by_finish_alone(apply):
+    """Enabled, it would make every boot wait for network-online.target."""
+    root = apply(SNIPPETS / "modulus.ign")
+    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", "modulus-runtime.service"], capture_output=True, text=True)
+    assert done.stdout == "static\n", done.stderr
+    unit = (SNIPPETS / "units/modulus-runtime.service").read_text().splitlines()
+    finish = (SNIPPETS / "units/modulus-finish.service").read_text().splitlines()
+    (before,) = [line for line in unit if line.startswith("Before=")]
+    assert before in finish, "what waits for the one waits for the other"
+    assert {"Wants=network-online.target", "After=network-online.target modulus-finish.service",
+            "ExecStart=modulus finish --runtime"} <= set(unit)
 
 
 def test_operator_overrides_the_examples_by_a_config_merged_after_it(apply, tmp_path):
@@ -269,8 +283,9 @@ def test_unit_is_sound_and_bounded():
     unit = (SNIPPETS / "units/modulus-finish.service").read_text()
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *sorted(SNIPPETS.glob("units/*.service"))],
                           capture_output=True, text=True)
-    # its program is not there; nothing else may be complained about
-    complaints = [line for line in done.stderr.splitlines() if "modulus is not executable" not in line]
+    # its program and a driver's are not there; nothing else may be complained about
+    absent = ("modulus is not executable", "/opt/drivers/nvidia/bin/nvidia-persistenced is not executable")
+    complaints = [line for line in done.stderr.splitlines() if not any(words in line for words in absent)]
     assert complaints == []
     for line in ["ConditionPathExists=/run/modulus/bin/modulus", "ExecStart=/run/modulus/bin/modulus finish",
                  "RequiresMountsFor=/var", "WantedBy=multi-user.target"]:

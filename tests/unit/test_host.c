@@ -80,9 +80,31 @@ static void test_live_files_are_read_whole_and_live_directories_made(void **stat
 	assert_true(is_there(p, "live/run/modulus/bin"));
 }
 
+static void test_making_a_directory_follows_links_inside_the_root(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_close_ int fd = -EBADF;
+	int no = -EBADF;
+
+	put_dir(p, "root/var/opt"); /* as on Fedora CoreOS */
+	put_link(p, "root/opt", "var/opt");
+	assert_int_equal(host_root_mkdir(&p->host, "/opt/drivers/gpu", &fd), 0);
+	assert_true(is_there(p, "root/var/opt/drivers/gpu"));
+	put_link(p, "root/absolute", "/var/opt/drivers");
+	close_fdp(&fd);
+	assert_int_equal(host_root_mkdir(&p->host, "/absolute/other", &fd), 0);
+	assert_true(is_there(p, "root/var/opt/drivers/other"));
+	put_link(p, "root/out", "../../../nowhere"); /* leads to /nowhere of the root, which is not there */
+	assert_int_equal(host_root_mkdir(&p->host, "/out/x", &no), -ENOENT);
+	put_text(p, "root/file", "");
+	assert_int_equal(host_root_mkdir(&p->host, "/file/x", &no), -ENOTDIR);
+	assert_int_equal(no, -EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		at_place(test_making_a_directory_follows_links_inside_the_root),
 		at_place(test_a_root_that_is_not_there_is_named),
 		cmocka_unit_test(test_without_names_both_are_the_systems_own),
 		at_place(test_another_live_root_never_reaches_the_kernel),

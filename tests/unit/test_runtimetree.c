@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Trees of libraries: one has its name when it is whole, and not before; what is not whole is not found; what
+ * interrupted runs left does no harm; removing stays inside.
+ */
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lock.h"
+#include "removetree.h"
+#include "runtimenew.h"
+#include "sample.h"
+
+#define DIR "root" RUNTIME_DIR "/" SAMPLE_NAME
+#define TREE DIR "/1.0"
+#define PART DIR "/.1.0" RUNTIME_PART
+#define OLD DIR "/.1.0" RUNTIME_OLD
+#define LIBRARY "usr/lib64/libgpu.so.1.0"
+
+static void make(struct sample *s, const char *content)
+{
+	sample_begin(s);
+	s->m->kind = KIND_RUNTIME;
+	free(TAKE_PTR(s->m->kernel.release));
+	free(TAKE_PTR(s->m->kernel.machine));
+	free(TAKE_PTR(s->m->kernel.build_id));
+	free(TAKE_PTR(s->m->kernel.vermagic));
+	strv_free(&s->m->match);
+	sample_file(s, "usr/bin/gpu-smi", "program", 7);
+	sample_file(s, LIBRARY, content, strlen(content));
+	sample_link(s, "usr/lib64/libgpu.so.1", "libgpu.so.1.0");
+	sample_seal(s);
+}
+
+/* Unpacks the sample into a new tree that waits for its name. */
+static void unpack(const struct place *p, const struct sample *s, struct bundle **b, struct runtime_new *n)
+{
+	struct unpack_sink sink;
+	struct err err = { 0 };
+
+	assert_int_equal(open_sample(&s->bundle, b, &err), 0);
+	if (runtime_new_begin(&p->host, bundle_manifest(*b), n, &err) < 0)
+		fail_msg("%s", err.text);
+	sink = runtime_new_sink(n);
+	if (unpack_bundle(*b, &sink, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void install(const struct place *p, const char *content)
+{
+	_cleanup_sample_ struct sample s = { 0 };
+	_cleanup_runtime_new_ struct runtime_new n = RUNTIME_NEW_NONE;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct err err = { 0 };
+
+	make(&s, content);
+	unpack(p, &s, &b, &n);
+	if (runtime_new_publish(&n, b, &path, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(path, RUNTIME_DIR "/" SAMPLE_NAME "/1.0");
+}
+
+static int find(const struct place *p, const char *version, unsigned int key)
+{
+	_cleanup_runtime_tree_ struct runtime_tree t = { 0 };
+	struct err err;
+
+	return runtime_tree_find(&p->host, SAMPLE_NAME, version, sample_ring(key), &t, &err);
+}
+
+static void test_a_tree_has_its_name_when_it_is_whole(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_sample_ struct sample s = { 0 };
+	_cleanup_bundle_ struct bundle *b = NULL;
+	struct runtime_new n = RUNTIME_NEW_NONE;
+
+	make(&s, "one");
+	unpack(p, &s, &b, &n);
+	assert_true(is_there(p, PART "/" LIBRARY));
+	assert_false(is_there(p, TREE));
+	assert_int_equal(find(p, "1.0", 0), -ENOENT);
+	runtime_new_done(&n); /* given up */
+	assert_false(is_there(p, PART));
+	install(p, "one");
+	assert_int_equal(find(p, "1.0", 0), 0);
+	assert_false(is_there(p, PART));
+}
+
+static void test_only_whoever_signed_it_makes_it_believed(void **state)
+{
+	const struct place *p = *state;
+
+	install(p, "one");
+	assert_int_equal(find(p, "1.0", 1), -E_UNTRUSTED);
+	assert_int_equal(find(p, "1.1", 0), -ENOENT);
+	assert_int_equal(find(p, "../" SAMPLE_NAME "/1.0", 0), -ENOENT);
+	put_link(p, DIR "/1.1", "1.0"); /* its record is of another version */
+	assert_int_equal(find(p, "1.1", 0), -E_CORRUPT);
+}
+
+static void test_what_is_not_whole_is_not_found(void **state)
+{
+	static const char *const gone[] = { LIBRARY, "usr/bin/gpu-smi", "usr/lib64/libgpu.so.1", RUNTIME_RECORD };
+	const struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(gone); i++) {
+		_cleanup_free_ char *path = str_printf(TREE "/%s", gone[i]);
+
+		install(p, "one");
+		assert_int_equal(find(p, "1.0", 0), 0);
+		assert_int_equal(unlinkat(p->fd, path, 0), 0);
+		assert_case(gone[i], find(p, "1.0", 0) == -E_CORRUPT);
+		put_link(p, path, "/etc/passwd"); /* a link is no file, and not that link */
+		assert_case(gone[i], find(p, "1.0", 0) == -E_CORRUPT);
+	}
+}
+
+static void test_each_byte_is_verified_on_demand(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_runtime_tree_ struct runtime_tree t = { 0 };
+	struct err err;
+
+	install(p, "one");
+	assert_int_equal(runtime_tree_find(&p->host, SAMPLE_NAME, "1.0", sample_ring(0), &t, &err), 0);
+	assert_int_equal(runtime_tree_verify(&p->host, &t, &err), 0);
+	put_text(p, TREE "/" LIBRARY, "onf");
+	assert_int_equal(find(p, "1.0", 0), 0); /* the size is right */
+	assert_int_equal(runtime_tree_verify(&p->host, &t, &err), -E_CORRUPT);
+	assert_contains(err.text, LIBRARY);
+	assert_int_equal(runtime_tree_distrust(&p->host, &t, &err), 0);
+	assert_int_equal(find(p, "1.0", 0), -E_CORRUPT);
+}
+
+static void test_another_of_the_same_version_takes_its_place_and_the_first_waits(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_free_ char *now = NULL, *before = NULL;
+
+	install(p, "one");
+	install(p, "two");
+	install(p, "three");
+	now = get_text(p, TREE "/" LIBRARY);
+	before = get_text(p, OLD "/" LIBRARY);
+	assert_string_equal(now, "three");
+	assert_string_equal(before, "two");
+	assert_int_equal(count_entries(p, DIR), 3); /* and the lock */
+}
+
+static void test_what_every_crash_left_is_gone_with_the_next_tree(void **state)
+{
+	const struct place *p = *state;
+
+	put_text(p, PART "/" LIBRARY, "half");          /* while unpacking */
+	put_text(p, PART "/" RUNTIME_RECORD, "no more"); /* right before the rename */
+	put_link(p, PART "/usr/out", "/");
+	put_text(p, DIR "/.0.9" RUNTIME_PART "/usr/x", "of another version");
+	put_text(p, OLD "/usr/x", "between two renames");
+	assert_int_equal(find(p, "1.0", 0), -ENOENT);
+	install(p, "one");
+	assert_int_equal(find(p, "1.0", 0), 0);
+	assert_int_equal(count_entries(p, DIR), 3); /* with the lock and the old one */
+}
+
+static void test_two_do_not_make_the_same_tree(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_close_ int lock = -EBADF;
+	pid_t pid;
+	int status;
+
+	put_text(p, DIR "/.lock", "");
+	lock = openat(p->fd, DIR "/.lock", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(lock_file(lock), 0);
+	put_text(p, PART "/theirs", "x");
+	pid = fork();
+	if (pid == 0) { /* record locks are a process' own */
+		_cleanup_sample_ struct sample s = { 0 };
+		struct runtime_new n = RUNTIME_NEW_NONE;
+		struct bundle *b = NULL;
+		struct err err;
+
+		make(&s, "one");
+		_exit(open_sample(&s.bundle, &b, &err) < 0 ||
+		      runtime_new_begin(&p->host, bundle_manifest(b), &n, &err) != -EBUSY);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(is_there(p, PART "/theirs"));
+}
+
+/* --- removing --- */
+
+static int tidy(const struct place *p, const char *keep, const char *active, bool dry, size_t *ret_n)
+{
+	_cleanup_strv_ struct strv versions = { 0 }, said = { 0 };
+	struct err err;
+	int r;
+
+	add_text(&versions, keep);
+	r = runtime_tidy(&p->host, SAMPLE_NAME, &versions, active, dry, &said, &err);
+	*ret_n = said.n;
+	return r;
+}
+
+static void test_tidying_leaves_what_is_kept_active_or_mounted(void **state)
+{
+	const struct place *p = *state;
+	size_t n;
+
+	put_text(p, "live/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+		 "2 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/3/usr/lib64 /mnt rw - ext4 /dev/sda2 rw\n"
+		 "3 1 8:3 / /var/lib/modulus/runtime/" SAMPLE_NAME "/4/usr rw - ext4 /dev/sda3 rw\n"
+		 "4 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/55 /mnt2 rw - ext4 /dev/sda2 rw\n");
+	for (const char *v = "1\0" "2\0" "3\0" "4\0" "5\0"; *v; v += 2) {
+		_cleanup_free_ char *path = str_printf(DIR "/%s/usr/lib64/x", v);
+
+		put_text(p, path, "x");
+	}
+	put_text(p, OLD "/x", "x");
+	assert_true(runtime_is_untidy(&p->host, SAMPLE_NAME, RUNTIME_DIR "/" SAMPLE_NAME "/2"));
+	assert_int_equal(tidy(p, "1", RUNTIME_DIR "/" SAMPLE_NAME "/2", true, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(is_there(p, DIR "/5/usr"));
+	assert_int_equal(tidy(p, "1", RUNTIME_DIR "/" SAMPLE_NAME "/2", false, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(count_entries(p, DIR), 4);
+	assert_false(is_there(p, DIR "/5"));
+	assert_false(is_there(p, OLD));
+}
+
+static void test_where_mounts_are_not_known_nothing_is_removed(void **state)
+{
+	const struct place *p = *state;
+	size_t n;
+
+	put_text(p, DIR "/1/x", "x");
+	assert_int_equal(tidy(p, "2", NULL, false, &n), 0);
+	assert_int_equal(n, 0);
+	assert_true(is_there(p, DIR "/1/x"));
+}
+
+static void test_removing_stays_inside(void **state)
+{
+	const struct place *p = *state;
+
+	put_text(p, "away/precious", "x");
+	put_text(p, "tree/a/b/c", "x");
+	put_link(p, "tree/a/out", "../../away");
+	put_link(p, "tree/file", "../away/precious");
+	put_fifo(p, "tree/fifo");
+	assert_int_equal(remove_tree(p->fd, "tree"), 0);
+	assert_false(is_there(p, "tree"));
+	assert_true(is_there(p, "away/precious"));
+	put_link(p, "tree", "away"); /* the link itself */
+	assert_int_equal(remove_tree(p->fd, "tree"), 0);
+	assert_true(is_there(p, "away/precious"));
+	assert_int_equal(remove_tree(p->fd, "tree"), 0);
+}
+
+static void test_removing_goes_into_no_other_file_system(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_free_ char *point = place_path(p, "tree/mounted");
+
+	if (!can_mount(p))
+		skip();
+	put_dir(p, "tree/mounted");
+	assert_int_equal(mount("none", point, "tmpfs", 0, NULL), 0);
+	put_text(p, "tree/mounted/precious", "x");
+	assert_true(remove_tree(p->fd, "tree") < 0);
+	assert_true(is_there(p, "tree/mounted/precious"));
+	assert_int_equal(umount(point), 0);
+	assert_int_equal(remove_tree(p->fd, "tree"), 0);
+}
+
+static void test_removing_ends_at_a_depth(void **state)
+{
+	const struct place *p = *state;
+	struct blob path = { 0 };
+
+	for (unsigned int limit = LIMIT_REMOVE_DEPTH, i = 0; i < 2; i++, limit++) {
+		blob_add_text(&path, "t");
+		for (unsigned int depth = 1; depth < limit; depth++)
+			blob_add_text(&path, "/d");
+		blob_add(&path, "", 1);
+		put_dir(p, (const char *)path.v);
+		assert_int_equal(remove_tree(p->fd, "t"), i == 0 ? 0 : -ELOOP);
+		path.n = 0;
+	}
+	blob_free(&path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		at_place(test_a_tree_has_its_name_when_it_is_whole),
+		at_place(test_only_whoever_signed_it_makes_it_believed),
+		at_place(test_what_is_not_whole_is_not_found),
+		at_place(test_each_byte_is_verified_on_demand),
+		at_place(test_another_of_the_same_version_takes_its_place_and_the_first_waits),
+		at_place(test_what_every_crash_left_is_gone_with_the_next_tree),
+		at_place(test_two_do_not_make_the_same_tree),
+		at_place(test_tidying_leaves_what_is_kept_active_or_mounted),
+		at_place(test_where_mounts_are_not_known_nothing_is_removed),
+		at_place(test_removing_stays_inside),
+		at_place(test_removing_goes_into_no_other_file_system),
+		at_place(test_removing_ends_at_a_depth),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
