@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVIDIA's real driver, all of it before switch-root, for a GPU that is there for all that the kernel can tell."""
 
+import json
 import re
 
 import pytest
@@ -96,6 +97,71 @@ def test_engines_find_them_by_number(nvidia_gpu):
 
 def test_the_drivers_control_node_can_be_opened(nvidia_gpu):
     assert nvidia_gpu.boot.section("real-root", "opened").code == 0
+
+
+# --- firmware, libraries, programs -----------------------------------------------------------------
+
+def _runtime(boot) -> dict:
+    (driver,) = json.loads(boot.text("real-root", "runtime-json"))["drivers"]
+    return driver["runtime"]
+
+
+def test_its_firmware_is_there_before_switch_root(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert boot.driver("initramfs", DRIVER)["firmware"]["reason"] == "loaded"
+    assert f"/run/modulus/firmware/nvidia/{version(nvidia_gpu.bundle)}/gsp_ga10x.bin" in boot.text("real-root", "firmware")
+
+
+def test_finish_installs_the_libraries_of_its_version(nvidia_gpu):
+    boot, wanted = nvidia_gpu.boot, version(nvidia_gpu.bundle)
+    assert boot.section("real-root", "finished").code == 0
+    told = _runtime(boot)
+    assert told["reason"] == "loaded" and told["warnings"] == [], told
+    assert (told["path"], told["link"]) == (f"/var/lib/modulus/runtime/nvidia/{wanted}", "/opt/drivers/nvidia")
+
+
+def test_nvidia_smi_starts_and_what_it_misses_is_the_silicon(nvidia_gpu):
+    """Not libnvidia-ml.so ("couldn't find"), not the driver ("couldn't communicate"), not its version ("mismatch")."""
+    boot = nvidia_gpu.boot
+    assert boot.text("real-root", "smi").strip() == "No devices were found", boot.text("real-root", "smi")
+    # it came as far as the chip's own processors, whose firmware was found
+    assert boot.kernel_log("Timeout while polling for FSP boot complete") or "RmInitAdapter" in boot.console
+    assert "Direct firmware load" not in boot.console
+
+
+def test_nvidia_smi_is_on_the_path(nvidia_gpu):
+    said = nvidia_gpu.boot.section("real-root", "smi-on-path")
+    assert said.code == 0 and "NVIDIA System Management Interface" in said.text
+    assert _runtime(nvidia_gpu.boot)["programs"] == "/usr/local/bin"
+
+
+def test_a_container_with_only_the_volume_runs_it_too(nvidia_gpu):
+    assert nvidia_gpu.boot.text("real-root", "container").strip() == "No devices were found"
+
+
+@pytest.mark.parametrize("name", ["libcuda.so.1", "libnvidia-ml.so.1"])
+def test_the_loader_knows_the_libraries(nvidia_gpu, name):
+    assert f"{name} (libc6,x86-64) => /opt/drivers/nvidia/lib/{name}\n" in nvidia_gpu.boot.text("real-root", "ldconfig") + "\n"
+
+
+def test_containers_get_the_libraries_and_the_firmware(nvidia_gpu):
+    wanted = version(nvidia_gpu.bundle)
+    mounts = {mount["containerPath"]: mount["hostPath"] for mount in
+              json.loads(nvidia_gpu.boot.text("real-root", "cdi"))["containerEdits"]["mounts"]}
+    tree = f"/var/lib/modulus/runtime/nvidia/{wanted}/usr"
+    assert mounts["/usr/lib64/libcuda.so.1"] == f"{tree}/lib64/libcuda.so.{wanted}"
+    assert mounts["/usr/bin/nvidia-smi"] == f"{tree}/bin/nvidia-smi"
+    assert f"/lib/firmware/nvidia/{wanted}/gsp_ga10x.bin" in mounts
+
+
+def test_the_second_finish_has_nothing_to_do(nvidia_gpu):
+    assert not [line for line in nvidia_gpu.boot.text("real-root", "finish").splitlines() if "runtime of version" in line]
+
+
+def test_what_operators_looked_at_is_as_it_was(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert {"nvidia", "nvidia_uvm"} <= {line.split()[0] for line in boot.text("real-root", "lsmod").splitlines() if line}
+    assert {"/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidiactl"} <= set(boot.text("real-root", "devices").split())
 
 
 def test_a_gpu_that_the_driver_refuses_has_no_nodes(unknown_gpu):

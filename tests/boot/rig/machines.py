@@ -45,6 +45,7 @@ class Usr:
     needs: frozenset[str] = frozenset()                         # more in-tree modules
     real: bool = False                                          # a real Debian rather than busybox
     files: dict[str, Path] = field(default_factory=dict)        # path below /usr -> what is copied there
+    any_kernel: dict[str, Path] = field(default_factory=dict)   # name -> bundle that no kernel is bound to
 
 
 class Workshop:
@@ -178,12 +179,14 @@ class Workshop:
             trees.debian_usr(tree, self.debian, self.kernel, in_tree)
         else:
             trees.small_usr(tree, self.kernel, in_tree)
-        shelf = tree / "lib" / "modulus" / "bundles" / self.kernel.release
-        shelf.mkdir(parents=True)
-        for bundle, path in usr.bundles.items():
-            bundles.copy(path, shelf / f"{bundle}.tar.zst")
+        for place, shipped in ((self.kernel.release, usr.bundles), ("any", usr.any_kernel)):
+            shelf = tree / "lib" / "modulus" / "bundles" / place
+            shelf.mkdir(parents=True)
+            for bundle, path in shipped.items():
+                bundles.copy(path, shelf / f"{bundle}.tar.zst")
         for path, source in usr.files.items():
-            shutil.copy(source, tree / path)
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, tree / path, follow_symlinks=False)
         image = disk.erofs(tree, folder / f"{name}.erofs")
         shutil.rmtree(tree)
         return image

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import bundles, disk, guest, places, saved, small
+from . import bundles, cache, disk, guest, places, saved, small
 from .host import run
 from .machines import Usr, Workshop
 
@@ -28,17 +28,71 @@ report opened /usr/bin/busybox dd if=/dev/nvidiactl of=/dev/null count=0
 report params /usr/bin/busybox cat /proc/driver/nvidia/params
 exec /usr/bin/modulus-test-init
 """
+# what modulus-finish.service does, and then what an operator of the tool before us looked at
+_USE = """export PATH=/usr/local/bin:/usr/bin:/usr/sbin
+# the places of Fedora CoreOS, where systemd-tmpfiles makes them
+/usr/bin/busybox mkdir -p /var/opt /var/usrlocal/bin
+/usr/bin/busybox ln -s var/opt /opt
+report finished /run/modulus/bin/modulus finish
+report runtime-json /run/modulus/bin/modulus status --json
+report runtime-text /run/modulus/bin/modulus status
+report lsmod /usr/bin/busybox lsmod
+report devices /usr/bin/busybox sh -c 'ls /dev/nvidia*'
+report smi /opt/drivers/nvidia/bin/nvidia-smi
+report smi-on-path nvidia-smi -h
+report ldconfig /usr/sbin/ldconfig -p
+report cdi /usr/bin/busybox cat /run/cdi/modulus-nvidia.json
+report firmware /usr/bin/busybox find /run/modulus/firmware -type f
+# docker run --volume=/opt/drivers/nvidia:/usr/local/nvidia:ro --entrypoint=nvidia-smi, with the environment of CUDA's images
+c=/run/container
+/usr/bin/busybox mkdir -p $c/usr $c/dev $c/proc $c/var/usrlocal/nvidia
+for name in bin lib lib64; do /usr/bin/busybox ln -s usr/$name $c/$name; done
+for name in usr dev proc; do /usr/bin/busybox mount --bind /$name $c/$name; done
+/usr/bin/busybox mount --bind /opt/drivers/nvidia $c/usr/local/nvidia
+report container /usr/bin/busybox chroot $c /usr/bin/busybox env PATH=/usr/local/nvidia/bin:/usr/bin \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64 nvidia-smi
+"""
+# firmware and libraries as NVIDIA has them
+_LARGE = {"usr_mib": 128, "root_mib": 448}
+# a loader and a C library, which small machines do without
+_GLIBC = [f"lib/x86_64-linux-gnu/{name}" for name in ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")]
+
+
+def _bundles(shop: Workshop, out: Path, kinds: str, **variables: str) -> list[Path]:
+    said = run(places.NVIDIA_BUNDLES, env={
+        "MODULUS": str(shop.programs.modulus), "MODULUS_CACHE": str(places.CACHE.parent), "KERNEL": shop.kernel.release,
+        "KERNEL_DIR": str(shop.kernel.modules), "KERNEL_IMAGE": str(shop.kernel.vmlinuz),
+        "KERNEL_BUILD": str(shop.build_tree), "KEY": str(shop.key.secret), "OUT": str(out), "BUNDLES": kinds, **variables})
+    return [Path(line) for line in said.split()]
 
 
 def bundle(shop: Workshop) -> Path:
     """The one that the recipe makes for this kernel; compiled once."""
     shop.say("nvidia: the driver's modules, fetched and compiled once")
-    room = shop.room("nvidia-bundle")
-    said = run(places.NVIDIA_BUNDLES, env={
-        "MODULUS": str(shop.programs.modulus), "MODULUS_CACHE": str(places.CACHE.parent), "KERNEL": shop.kernel.release,
-        "KERNEL_DIR": str(shop.kernel.modules), "KERNEL_IMAGE": str(shop.kernel.vmlinuz),
-        "KERNEL_BUILD": str(shop.build_tree), "KEY": str(shop.key.secret), "OUT": str(room), "BUNDLES": "modules"})
-    return Path(said.split()[-1])
+    (made,) = _bundles(shop, shop.room("nvidia-bundle"), "modules")
+    return made
+
+
+def _user_space(shop: Workshop) -> dict[str, Path]:
+    """Firmware and libraries, made once, since compressing takes minutes; signed anew for each run."""
+    shop.say("nvidia: the driver's firmware and libraries, fetched and packed once")
+    wanted = version(shop.shared(bundle))
+    room = shop.room("nvidia-user-space")
+    kept = cache.kept("nvidia-user-space", cache.digest(places.NVIDIA_BUNDLES, wanted),
+                      lambda folder: _bundles(shop, folder, "firmware runtime", NVIDIA_VERSION=wanted) and None, keep=1)
+    for path in kept.glob("*.tar.zst"):
+        run(shop.programs.modulus, "sign", "--key", shop.key.secret, bundles.copy(path, room / path.name))
+    return {path.name.split(".tar")[0]: path for path in room.glob("*.tar.zst")}
+
+
+def _glibc(shop: Workshop) -> dict[str, Path]:
+    usr = shop.debian / "usr"
+    return {"sbin/ldconfig": usr / "sbin/ldconfig", "lib64/ld-linux-x86-64.so.2": usr / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+            **{path: usr / path for path in _GLIBC}}
+
+
+def _large(shop: Workshop) -> saved.SavedBoot:
+    return small.save(shop, "saved-large-boot", **_LARGE)
 
 
 def version(made: Path) -> str:
@@ -50,26 +104,34 @@ def _driver_file(wanted: str) -> str:
     return re.sub(r"^Version=.*$", f"Version={wanted}", places.NVIDIA_DRIVER_FILE.read_text(), flags=re.M)
 
 
-def _machine(shop: Workshop, name: str, device: str) -> SimpleNamespace:
-    """A boot from the bundle on /usr, on a machine where `device`, words of the initramfs' shell, brings the GPU."""
-    room, made = shop.room(name), shop.shared(bundle)
-    root = small.root_image(room, shop.operator_files({DRIVER: _driver_file(version(made))}), _INIT,
-                            more={_FAKE_GPU: shop.fake_gpu})
-    image = small.make_disk(room, shop.usr_image(room, "usr", Usr({DRIVER: made}, in_tree=True, needs=IN_TREE)), root)
-    boot = small.saved_boot(shop).boot(name, room, guest.disk_drive(disk.overlay(image, room / "disk.qcow2")),
-                                       f"{device}; busybox umount /run/r")
+def _boot(shop: Workshop, name: str, image: Path, state: saved.SavedBoot, device: str) -> SimpleNamespace:
+    """`device`: words of the initramfs' shell that bring the GPU."""
+    room = image.parent
+    boot = state.boot(name, room, guest.disk_drive(disk.overlay(image, room / "disk.qcow2")), f"{device}; busybox umount /run/r")
     shop.say(f"{name}: booted in {boot.seconds:.0f} s ({boot.accelerator})")
-    return SimpleNamespace(boot=boot, bundle=made)
+    return SimpleNamespace(boot=boot, bundle=shop.shared(bundle))
 
 
 def nvidia_gpu(shop: Workshop) -> SimpleNamespace:
-    """A GPU that says it is an H100."""
-    return _machine(shop, "nvidia-gpu", _INSERT)
+    """A GPU that says it is an H100; firmware and libraries are on /usr too."""
+    room, made = shop.room("nvidia-gpu"), shop.shared(bundle)
+    (room / "local").symlink_to("../var/usrlocal")
+    usr = Usr({DRIVER: made}, in_tree=True, needs=IN_TREE, any_kernel=shop.shared(_user_space),
+              files={**_glibc(shop), "local": room / "local"})
+    init = _INIT.replace("exec ", f"{_USE}exec ")
+    files = {**shop.operator_files({DRIVER: _driver_file(version(made))}), "/etc/ld.so.conf": "include /etc/ld.so.conf.d/*.conf\n"}
+    root = small.root_image(room, files, init, size_mib=_LARGE["root_mib"], more={_FAKE_GPU: shop.fake_gpu})
+    image = small.make_disk(room, shop.usr_image(room, "usr", usr), root, **_LARGE)
+    return _boot(shop, "nvidia-gpu", image, shop.shared(_large), _INSERT)
 
 
 def unknown_gpu(shop: Workshop) -> SimpleNamespace:
     """A GPU in whose registers the driver finds no chip that it knows."""
-    return _machine(shop, "unknown-gpu", f"{_INSERT} boot0=0 boot42=0")
+    room, made = shop.room("unknown-gpu"), shop.shared(bundle)
+    root = small.root_image(room, shop.operator_files({DRIVER: _driver_file(version(made))}), _INIT,
+                            more={_FAKE_GPU: shop.fake_gpu})
+    image = small.make_disk(room, shop.usr_image(room, "usr", Usr({DRIVER: made}, in_tree=True, needs=IN_TREE)), root)
+    return _boot(shop, "unknown-gpu", image, small.saved_boot(shop), f"{_INSERT} boot0=0 boot42=0")
 
 
 ALL = {scenario.__name__: scenario for scenario in (nvidia_gpu, unknown_gpu)}

@@ -48,11 +48,11 @@ def root_image(folder: Path, files: dict[str, str], init: str | None = None, siz
     return image
 
 
-def make_disk(folder: Path, usr: Path, root: Path) -> Path:
-    """A disk that the saved boot takes."""
+def make_disk(folder: Path, usr: Path, root: Path, usr_mib: int = USR_MIB, root_mib: int = ROOT_MIB) -> Path:
+    """A disk that a boot takes that was saved with one of these sizes."""
     return disk.assemble(folder / "disk.raw", [
-        disk.Partition("USR-A", disk.TYPE_USR, UUID_USR, usr, USR_MIB),
-        disk.Partition("ROOT", disk.TYPE_ROOT, UUID_ROOT, root, ROOT_MIB)])
+        disk.Partition("USR-A", disk.TYPE_USR, UUID_USR, usr, usr_mib),
+        disk.Partition("ROOT", disk.TYPE_ROOT, UUID_ROOT, root, root_mib)])
 
 
 def saved_boot(shop: Workshop) -> SavedBoot:
@@ -61,7 +61,12 @@ def saved_boot(shop: Workshop) -> SavedBoot:
 
 
 def _save(shop: Workshop) -> SavedBoot:
-    shop.say("saved boot: a guest stopped before it mounts anything")
-    room = shop.room("saved-boot")
-    any_disk = make_disk(room, shop.usr_image(room, "usr", Usr()), root_image(room, {}))
+    return save(shop, "saved-boot")
+
+
+def save(shop: Workshop, name: str, usr_mib: int = USR_MIB, root_mib: int = ROOT_MIB) -> SavedBoot:
+    """One more, for disks of other sizes."""
+    shop.say(f"{name}: a guest stopped before it mounts anything")
+    room = shop.room(name)
+    any_disk = make_disk(room, shop.usr_image(room, "usr", Usr()), root_image(room, {}), usr_mib, root_mib)
     return SavedBoot(room / "saved", shop.kernel, shop.plain_initramfs, _ARGUMENTS, any_disk)
