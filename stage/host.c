@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * host.c - the two roots and the kernel seam. The only file that calls finit_module and mknod, lets
- * libkmod insert anything, or asks systemd for a target.
+ * host.c - the two roots and the kernel seam. The only file that calls finit_module, delete_module and
+ * mknod, lets libkmod insert anything, or asks systemd for a target.
  */
 #include "host.h"
 
@@ -26,6 +26,11 @@ static int kernel_probe_insert(struct kmod_module *mod)
 	return kmod_module_probe_insert_module(mod, KMOD_PROBE_IGNORE_COMMAND, NULL, NULL, NULL, NULL);
 }
 
+static int kernel_delete_module(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 static int kernel_mknod_char(int dirfd, const char *path, mode_t mode, dev_t dev)
 {
 	return mknodat(dirfd, path, S_IFCHR | mode, dev) < 0 ? -errno : 0;
@@ -44,6 +49,7 @@ static int kernel_start_target(const char *target, const char *job_mode)
 const struct sysops sysops_kernel = {
 	.finit_module = kernel_finit_module,
 	.probe_insert = kernel_probe_insert,
+	.delete_module = kernel_delete_module,
 	.mknod_char = kernel_mknod_char,
 	.start_target = kernel_start_target,
 };
@@ -58,6 +64,12 @@ static int refuse_finit_module(int fd, const char *params)
 static int refuse_probe_insert(struct kmod_module *mod)
 {
 	(void)mod;
+	return -EPERM;
+}
+
+static int refuse_delete_module(const char *name)
+{
+	(void)name;
 	return -EPERM;
 }
 
@@ -80,6 +92,7 @@ static int refuse_start_target(const char *target, const char *job_mode)
 const struct sysops sysops_refuse = {
 	.finit_module = refuse_finit_module,
 	.probe_insert = refuse_probe_insert,
+	.delete_module = refuse_delete_module,
 	.mknod_char = refuse_mknod_char,
 	.start_target = refuse_start_target,
 };

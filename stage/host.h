@@ -18,6 +18,8 @@ struct sysops {
 	int (*finit_module)(int fd, const char *params);
 	/* kmod_module_probe_insert_module(): an in-tree module with all it depends on. 0 or -errno. */
 	int (*probe_insert)(struct kmod_module *mod);
+	/* delete_module(2), O_NONBLOCK: -EWOULDBLOCK when it is in use. 0 or -errno. */
+	int (*delete_module)(const char *name);
 	/* mknodat(2) of a character device. 0 or -errno. */
 	int (*mknod_char)(int dirfd, const char *path, mode_t mode, dev_t dev);
 	/* Asks systemd for a target and does not wait for it; job_mode as in systemctl(1). 0 or -errno. */

@@ -118,6 +118,27 @@ struct module_bytes *module_set_find(const struct module_set *set, const char *n
 	return NULL;
 }
 
+int module_map(const struct module_bytes *mod, struct module_map *ret, struct err *err)
+{
+	struct module_map m = { .len = (size_t)mod->size };
+
+	m.bytes = mod->size ? mmap(NULL, m.len, PROT_READ, MAP_PRIVATE, mod->fd, 0) : MAP_FAILED;
+	if (m.bytes == MAP_FAILED)
+		return err_set(err, -E_CORRUPT, "%s: not a module", mod->name);
+	if (modfile_parse(m.bytes, m.len, &m.file) < 0) {
+		module_unmap(&m);
+		return err_set(err, -E_CORRUPT, "%s: not a kernel module of a machine that we know", mod->name);
+	}
+	*ret = m;
+	return 0;
+}
+
+void module_unmap(struct module_map *m)
+{
+	if (m->bytes)
+		munmap(m->bytes, m->len);
+}
+
 int module_set_link_firmware(const struct module_set *set, const struct manifest *m, struct err *err)
 {
 	for (size_t i = 0; i < m->n_links; i++) {

@@ -9,6 +9,7 @@
 
 #include "host.h"
 #include "limit.h"
+#include "modfile.h"
 #include "unpack.h"
 
 #define FIRMWARE_DIR "/run/modulus/firmware"
@@ -35,6 +36,18 @@ void module_set_free(struct module_set *set);
 
 /* By name, '-' and '_' alike. NULL: not in the bundle. */
 struct module_bytes *module_set_find(const struct module_set *set, const char *name);
+
+/* A module's bytes, and what they say of themselves. */
+struct module_map {
+	void *bytes;
+	size_t len;
+	struct modfile file; /* borrows from bytes */
+};
+
+/* -E_CORRUPT: not a module of a machine that we know. *ret is the caller's. */
+int module_map(const struct module_bytes *mod, struct module_map *ret, struct err *err) _must_check_;
+void module_unmap(struct module_map *m);
+#define _cleanup_module_map_ _cleanup_(module_unmap)
 
 /* The manifest's links below FIRMWARE_DIR, beside the files that are there now. -errno. */
 int module_set_link_firmware(const struct module_set *set, const struct manifest *m, struct err *err) _must_check_;

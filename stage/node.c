@@ -53,11 +53,16 @@ static int make(const struct host *h, const struct node *n)
 	return r;
 }
 
+static bool is_right(const struct node *n, const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(n->major_no, n->minor_no);
+}
+
 int node_put(const struct host *h, const struct node *n)
 {
 	struct stat st;
 	bool there = fstatat(h->live_fd, n->path + 1, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	bool right = there && S_ISCHR(st.st_mode) && st.st_rdev == makedev(n->major_no, n->minor_no);
+	bool right = there && is_right(n, &st);
 
 	if (!n->modify && !right)
 		return there ? -ENODEV : -ENOENT;
@@ -95,4 +100,16 @@ int node_link(const struct host *h, const struct node *n)
 	r = -errno;
 	(void)unlinkat(dir, fresh, 0);
 	return r;
+}
+
+void node_remove(const struct host *h, const struct node *n)
+{
+	_cleanup_free_ char *link = str_printf("dev/char/%u:%u", n->major_no, n->minor_no);
+	struct stat st;
+
+	if (fstatat(h->live_fd, n->path + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_right(n, &st))
+		return;
+	(void)unlinkat(h->live_fd, n->path + 1, 0);
+	if (link)
+		(void)unlinkat(h->live_fd, link, 0);
 }

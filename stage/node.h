@@ -30,4 +30,7 @@ int node_put(const struct host *h, const struct node *n) _must_check_;
  */
 int node_link(const struct host *h, const struct node *n) _must_check_;
 
+/* Removes the node, if it is of that device, and its link in /dev/char: who served it is gone. */
+void node_remove(const struct host *h, const struct node *n);
+
 #endif

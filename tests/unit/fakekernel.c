@@ -361,6 +361,20 @@ static int fake_probe(struct kmod_module *mod)
 	return answer_for(name);
 }
 
+static int fake_delete(const char *name)
+{
+	char path[128];
+	int r;
+
+	log_call("delete %s\n", name);
+	r = answer_for(name); /* makes it live, as an insert would */
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "sys/module/%s/initstate", name);
+	(void)unlink(live(path));
+	return 0;
+}
+
 /* Only root can make a device: a file of its name takes its place. */
 static int fake_mknod(int dirfd, const char *path, mode_t mode, dev_t dev)
 {
@@ -383,6 +397,7 @@ void fake_kernel(struct place *p)
 {
 	static const struct sysops ops = { .finit_module = fake_finit,
 					   .probe_insert = fake_probe,
+					   .delete_module = fake_delete,
 					   .mknod_char = fake_mknod,
 					   .start_target = fake_start_target };
 

@@ -48,7 +48,7 @@ enum fake_how {
 /* Installs itself as the sysops of the place's host. Modules go live below live/sys/module. */
 void fake_kernel(struct place *p);
 void fake_kernel_answers(const char *module, enum fake_how how, int code);
-/* "finit NAME PARAMETERS\n", "probe NAME\n", "mknod PATH MAJOR:MINOR MODE\n", "start TARGET JOB_MODE\n" in the order of the calls. */
+/* "finit NAME PARAMETERS\n", "probe NAME\n", "delete NAME\n", "mknod PATH MAJOR:MINOR MODE\n", "start TARGET JOB_MODE\n" in the order of the calls. */
 const char *fake_kernel_log(void);
 /* Is live before anybody did anything. */
 void put_live(const struct place *p, const char *module, const char *initstate);

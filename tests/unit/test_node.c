@@ -183,6 +183,23 @@ static void test_links_are_relative_and_mended(void **state)
 	}
 }
 
+static void test_a_node_goes_with_its_link_and_nothing_else_does(void **state)
+{
+	struct place *p = *state;
+	struct node other = gpu;
+
+	if (!ready(p))
+		skip();
+	assert_int_equal(node_put(&p->host, &gpu), 0);
+	assert_int_equal(node_link(&p->host, &gpu), 0);
+	other.minor_no = 7; /* another device has the name by now */
+	node_remove(&p->host, &other);
+	assert_as_wanted(p, &gpu);
+	node_remove(&p->host, &gpu);
+	assert_false(is_there(p, "live/dev/nvidia0"));
+	assert_int_equal(count_entries(p, "live/dev/char"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +210,7 @@ int main(void)
 		at_place(test_what_an_interrupted_run_left_is_no_obstacle),
 		at_place(test_what_may_not_be_modified_is_left_as_it_is),
 		at_place(test_links_are_relative_and_mended),
+		at_place(test_a_node_goes_with_its_link_and_nothing_else_does),
 	};
 
 	return cmocka_run_group_tests_name("node", tests, NULL, NULL);
