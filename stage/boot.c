@@ -18,6 +18,7 @@
 #include "load.h"
 #include "lock.h"
 #include "log.h"
+#include "modprobe.h"
 #include "network.h"
 #include "nvidia.h"
 #include "receive.h"
@@ -135,14 +136,14 @@ static int judge_trial(const struct boot *b, const struct driver *d, struct driv
 
 /*
  * The bundle's modules go in, in the place of rivals. Where ours do not stay, the rivals get back
- * what they had; where they do, udev in the real root must not bring the rivals again.
+ * what they had; where they do, modprobe and udev of the real root are told of both.
  */
 static int take_over(const struct boot *b, const struct load_request *load, struct driver_report *rep,
 		     struct err *err)
 {
 	_cleanup_eviction_ struct eviction taken;
 	const struct driver *d = load->driver;
-	int r = evict_rivals(b->host, d, b->devices, &taken, err), q;
+	int r = evict_rivals(b->host, d, b->devices, &taken, err);
 
 	if (r == 0)
 		r = load_driver(load, rep, err);
@@ -150,9 +151,7 @@ static int take_over(const struct boot *b, const struct load_request *load, stru
 		evict_give_back(&taken);
 		return r;
 	}
-	q = evict_forbid(b->host, d);
-	return q < 0 && strv_addf(&rep->warnings, "rivals: /run/modprobe.d: %s", strerror(-q)) < 0 ?
-		       err_sys(err, -ENOMEM, "%s", d->name) : 0;
+	return modprobe_tell(b->host, d, load->set, &rep->warnings) < 0 ? err_sys(err, -ENOMEM, "%s", d->name) : 0;
 }
 
 /* Runs one candidate to the end. Fills the report; 0, or the failure in err. */
@@ -165,7 +164,9 @@ static int use_candidate(const struct boot *b, const struct source_request *req,
 	const struct manifest *m = bundle_manifest(c->bundle);
 	struct store_copy *copy = NULL;
 	struct load_request load = { .host = b->host, .kernel = b->kernel, .config = b->config, .cmdline = b->cmdline,
-				     .driver = d, .manifest = m, .set = &set, .until_us = req->until_us };
+				     .driver = d, .manifest = m, .set = &set, .until_us = req->until_us,
+				     .module = b->only ? b->only->name : NULL,
+				     .parameters = b->only ? b->only->parameters : NULL };
 	uint64_t at = now_us();
 	int r;
 
@@ -184,7 +185,7 @@ static int use_candidate(const struct boot *b, const struct source_request *req,
 		r = module_set_link_firmware(&set, m, err);
 	if (r == 0)
 		r = module_set_expose_firmware(&set, &rep->warnings, err);
-	if (r == 0 && firmware_bring(req, rep) < 0)
+	if (r == 0 && !b->only && firmware_bring(req, rep) < 0)
 		r = err_sys(err, -ENOMEM, "%s", d->name);
 	notify_systemd("STATUS=%s: loading", d->name);
 	if (r == 0)
@@ -294,6 +295,8 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
 					    .keys = b->keys, .config = b->config, .driver = d,
 					    .kind = KIND_MODULES,
+					    .module = b->only ? b->only->name : NULL,
+					    .digest = b->only ? b->only->digest : NULL,
 					    .until_us = MIN(began + d->budget_us, b->until_us) };
 	_cleanup_candidates_ struct candidates found = { 0 };
 	int r = 0;

@@ -11,6 +11,13 @@
 /* Between our deadline and the unit's: an insert or a transfer that is over takes a moment to say so. */
 #define UNIT_SLACK_US (30ull * 1000000)
 
+/* One module of a bundle, by hand or for modprobe, instead of all that the driver loads at boot. */
+struct boot_module {
+	const char *name;
+	const char *parameters; /* after all others; may be NULL */
+	const char *digest;     /* of the bundle that this boot's live modules are from: no other one will do; may be NULL */
+};
+
 /* What every driver of one run shares. */
 struct boot {
 	const struct host *host;
@@ -20,6 +27,7 @@ struct boot {
 	const struct keyring *keys; /* those that the driver at hand accepts */
 	const struct device_list *devices; /* all that were found */
 	uint64_t until_us; /* CLOCK_BOOTTIME; of the whole run */
+	const struct boot_module *only; /* NULL: everything. Firmware is in place then */
 };
 
 /*

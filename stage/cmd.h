@@ -13,6 +13,8 @@
 int cmd_boot(int argc, char **argv);
 int cmd_finish(int argc, char **argv);
 int cmd_bless(int argc, char **argv);
+int cmd_load(int argc, char **argv);
+int cmd_unload(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_fetch(int argc, char **argv);
 int cmd_rebuild(int argc, char **argv);

@@ -153,27 +153,3 @@ void evict_give_back(const struct eviction *e)
 				    r == -E_INIT_HUNG || r == -E_INIT_FAILED ? reason_word(r) : strerror(-r));
 	}
 }
-
-int evict_forbid(const struct host *h, const struct driver *d)
-{
-	_cleanup_free_ char *name = str_printf("modulus-%s.conf", d->name);
-	_cleanup_close_ int dir = -EBADF;
-	char *text = strdup("");
-	int r;
-
-	for (size_t i = 0; text && i < d->evict.n; i++) {
-		char *more = str_printf("%sblacklist %s\n", text, d->evict.v[i]);
-
-		free(text);
-		text = more;
-	}
-	if (!name || !text) {
-		free(text);
-		return -ENOMEM;
-	}
-	r = *text ? host_live_mkdir(h, "/run/modprobe.d", &dir) : 0;
-	if (r == 0 && *text)
-		r = write_file_at(dir, name, text, strlen(text), 0644);
-	free(text);
-	return r;
-}

@@ -30,10 +30,4 @@ void evict_give_back(const struct eviction *e);
 void evict_free(struct eviction *e);
 #define _cleanup_eviction_ _cleanup_(evict_free)
 
-/*
- * From now on modprobe and udev do not load the rivals for a device (a `blacklist` line for each in
- * /run/modprobe.d, see modprobe.d(5)): for a driver that is live. -errno.
- */
-int evict_forbid(const struct host *h, const struct driver *d) _must_check_;
-
 #endif

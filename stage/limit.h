@@ -114,6 +114,10 @@
 #define LIMIT_TRIAL_MISSES 3u
 /* Everything that boot does, unless one driver's Budget= alone is longer. */
 #define LIMIT_RUN_US (300ull * 1000000)
+/* The longest in Debian's modules.alias, of a dmi: one, has 180 bytes; the kernel takes any. */
+#define LIMIT_ALIAS_BYTES 512u
+/* Aliases of one driver's modules that modprobe is told of; amdgpu has about 700, nvidia 4. */
+#define LIMIT_MODPROBE_ALIASES 4096u
 /* A rival's remove function; nouveau with a frame buffer console takes about a second. */
 #define LIMIT_UNBIND_US (10ull * 1000000)
 /* systemctl --no-block returns once the job is queued. */

@@ -7,13 +7,11 @@
 #include "load.h"
 
 #include <libkmod.h>
-#include <sys/mman.h>
 #include <syslog.h>
 
 #include "child.h"
 #include "kernelsyms.h"
 #include "kmsg.h"
-#include "modfile.h"
 
 struct loader {
 	const struct load_request *req;
@@ -24,39 +22,12 @@ struct loader {
 
 /* --- looking at modules --- */
 
-struct mapped {
-	void *bytes;
-	size_t len;
-	struct modfile file;
-};
-
-static void unmap(struct mapped *m)
-{
-	if (m->bytes)
-		munmap(m->bytes, m->len);
-}
-
-static int map_module(const struct module_bytes *mod, struct mapped *ret, struct err *err)
-{
-	struct mapped m = { .len = (size_t)mod->size };
-
-	m.bytes = mod->size ? mmap(NULL, m.len, PROT_READ, MAP_PRIVATE, mod->fd, 0) : MAP_FAILED;
-	if (m.bytes == MAP_FAILED)
-		return err_set(err, -E_CORRUPT, "%s: not a module", mod->name);
-	if (modfile_parse(m.bytes, m.len, &m.file) < 0) {
-		unmap(&m);
-		return err_set(err, -E_CORRUPT, "%s: not a kernel module of a machine that we know", mod->name);
-	}
-	*ret = m;
-	return 0;
-}
-
 /* All that can be known before the kernel is touched. */
 static int check_module(const struct load_request *req, const struct module_bytes *mod, struct err *err)
 {
-	_cleanup_(unmap) struct mapped m = { 0 };
+	_cleanup_module_map_ struct module_map m = { 0 };
 	const char *vermagic, *rest;
-	int r = map_module(mod, &m, err);
+	int r = module_map(mod, &m, err);
 
 	if (r < 0)
 		return r;
@@ -74,8 +45,7 @@ static int check_module(const struct load_request *req, const struct module_byte
 	return 0;
 }
 
-/* sys/module/NAME/FILE, as the kernel spells names. NULL: no memory. */
-static char *sysfs_module(const char *name, const char *file)
+char *load_sysfs_path(const char *name, const char *file)
 {
 	char *path = str_printf("sys/module/%s/%s", name, file);
 
@@ -87,7 +57,7 @@ static char *sysfs_module(const char *name, const char *file)
 
 bool load_is_live(const struct host *h, const char *name)
 {
-	_cleanup_free_ char *path = sysfs_module(name, "initstate"), *dir = sysfs_module(name, "");
+	_cleanup_free_ char *path = load_sysfs_path(name, "initstate"), *dir = load_sysfs_path(name, "");
 	char state[16];
 
 	if (!path || !dir)
@@ -150,6 +120,8 @@ char *load_parameters(const struct load_request *req, const char *module)
 			params = append(params, dot + 1);
 		}
 	}
+	if (req->module && req->parameters && module_name_equal(req->module, module))
+		params = append(params, req->parameters);
 	return params;
 }
 
@@ -247,11 +219,11 @@ static int load_name(struct loader *l, const char *name, unsigned int depth);
  */
 static int check_live(struct loader *l, const struct module_bytes *mod)
 {
-	_cleanup_(unmap) struct mapped m = { 0 };
-	_cleanup_free_ char *path = sysfs_module(mod->name, "srcversion");
+	_cleanup_module_map_ struct module_map m = { 0 };
+	_cleanup_free_ char *path = load_sysfs_path(mod->name, "srcversion");
 	const char *ours;
 	char live[64];
-	int r = path ? map_module(mod, &m, l->err) : err_sys(l->err, -ENOMEM, "%s", mod->name);
+	int r = path ? module_map(mod, &m, l->err) : err_sys(l->err, -ENOMEM, "%s", mod->name);
 
 	if (r < 0)
 		return r;
@@ -303,14 +275,14 @@ static int load_dependencies(struct loader *l, const struct modfile *m, unsigned
 
 static int load_from_bundle(struct loader *l, struct module_bytes *mod, unsigned int depth)
 {
-	_cleanup_(unmap) struct mapped m = { 0 };
+	_cleanup_module_map_ struct module_map m = { 0 };
 	_cleanup_free_ char *params = NULL;
 	struct insert_call call;
 	uint64_t us;
 	int r;
 
 	mod->tried = true;
-	r = map_module(mod, &m, l->err);
+	r = module_map(mod, &m, l->err);
 	if (r == 0)
 		r = load_dependencies(l, &m.file, depth);
 	if (r < 0)
@@ -458,9 +430,9 @@ static int check_symbols(struct loader *l)
 	int r = open_tree_ctx(l);
 
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
-		_cleanup_(unmap) struct mapped m = { 0 };
+		_cleanup_module_map_ struct module_map m = { 0 };
 
-		r = map_module(&set->v[i], &m, l->err);
+		r = module_map(&set->v[i], &m, l->err);
 		if (r == 0)
 			r = strv_add_words(&depends, modfile_info_first(&m.file, "depends"), ",");
 	}
@@ -472,9 +444,9 @@ static int check_symbols(struct loader *l)
 		return err_set(l->err, -E_WRONG_KERNEL, "bundle has vermagic \"%.80s\", the kernel's own modules have \"%.80s\"",
 			       vermagic, own);
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
-		_cleanup_(unmap) struct mapped m = { 0 };
+		_cleanup_module_map_ struct module_map m = { 0 };
 
-		r = map_module(&set->v[i], &m, l->err);
+		r = module_map(&set->v[i], &m, l->err);
 		if (r == 0)
 			r = symbols_check(&known, &m.file, set->v[i].name, NULL, l->err);
 	}
@@ -483,7 +455,10 @@ static int check_symbols(struct loader *l)
 
 int load_driver(const struct load_request *req, struct driver_report *report, struct err *err)
 {
-	const struct strv *names = req->driver->load.n ? &req->driver->load : &req->manifest->load;
+	const struct strv one = { .v = (char *[]){ (char *)(uintptr_t)req->module }, .n = 1 };
+	const struct strv *names = req->module	       ? &one :
+				   req->driver->load.n ? &req->driver->load :
+							 &req->manifest->load;
 	struct loader l = { .req = req, .report = report, .err = err };
 	int r = 0;
 

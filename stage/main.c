@@ -28,6 +28,8 @@ static const struct {
 	{ "boot", "bring up the drivers that this machine's devices ask for (initramfs)", cmd_boot },
 	{ "finish", "the second half, early in the real root: late devices, labels", cmd_finish },
 	{ "bless", "this boot was good: remember what it loaded", cmd_bless },
+	{ "load", "a driver or a module of its bundle, by hand", cmd_load },
+	{ "unload", "a driver's modules out of the kernel, by hand", cmd_unload },
 	{ "fetch", "bring bundles into the cache", cmd_fetch },
 	{ "rebuild", "make the cache anew: fetch or compile again, verify all of it", cmd_rebuild },
 	{ "cache", "look at it, check it, tidy it, bring bundles in", cmd_cache },

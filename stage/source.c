@@ -145,6 +145,16 @@ void candidates_free(struct candidates *c)
 	*c = (struct candidates){ 0 };
 }
 
+static bool holds_module(const struct manifest *m, const char *module)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	for (size_t i = 0; i < m->n_files; i++)
+		if (manifest_module_name(m->files[i].path, name, sizeof(name)) && module_name_equal(name, module))
+			return true;
+	return false;
+}
+
 /* Does the bundle answer the request? 0, or the reason why not. */
 static int judge(const struct source_request *req, const struct manifest *m, struct err *err)
 {
@@ -160,6 +170,11 @@ static int judge(const struct source_request *req, const struct manifest *m, str
 		return err_set(err, -E_NO_BUNDLE, "is flavor '%s', wanted '%s'", m->flavor, d->flavor);
 	if (m->kind != KIND_MODULES) /* Digest=, MinSerial= and the serials of blessed boots are about modules */
 		return 0;
+	if (req->module && !holds_module(m, req->module))
+		return err_set(err, -E_NO_BUNDLE, "holds no module %s", req->module);
+	if (req->digest && !streq(m->digest, req->digest))
+		return err_set(err, -E_STALE, "has digest %.12s..., the modules that are live are of %.12s...", m->digest,
+			       req->digest);
 	if (d->digest && !streq(m->digest, d->digest))
 		return err_set(err, -E_STALE, "has digest %.12s..., Digest= pins %.12s...", m->digest, d->digest);
 	if (!d->digest && m->serial < d->min_serial)

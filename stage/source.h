@@ -61,6 +61,8 @@ struct source_request {
 	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
 	enum bundle_kind kind; /* modules: From= says where; others: its local places, then Runtime= */
+	const char *module; /* of modules: only a bundle that holds this one; NULL: any */
+	const char *digest; /* the one bundle that is wanted, since modules of it are live; NULL: any */
 	bool without_cache; /* what is kept here already does not count */
 	uint64_t until_us; /* CLOCK_BOOTTIME; for the network */
 	uint64_t retry_until_us; /* filled by source_find_network(): this source's share of the time */

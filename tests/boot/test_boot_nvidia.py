@@ -187,3 +187,34 @@ def test_what_the_driver_says_of_a_gpu_that_it_does_not_know_is_in_the_report(un
 def test_of_the_modules_after_the_one_that_failed_none_is_tried(unknown_gpu):
     assert _loaded(unknown_gpu.boot.driver("initramfs", DRIVER), "bundle") == []
     assert not set(LOADED) & unknown_gpu.boot.modules("initramfs")
+
+
+# --- after the boot ---
+
+def test_peermem_comes_from_the_bundle_by_hand(nvidia_gpu):
+    """Without InfiniBand's own peer memory its init refuses, which only the real module can say."""
+    said = nvidia_gpu.boot.section("real-root", "peermem")
+    assert said.code == 5 and "nvidia-peermem: init-failed: nvidia: nvidia_peermem: Invalid argument" in said.text, said.text
+
+
+def test_a_driver_in_use_is_not_unloaded(nvidia_gpu):
+    said = nvidia_gpu.boot.section("real-root", "in-use")
+    assert said.code == 1 and re.search(r"nvidia is in use: \d+ times by programs or devices", said.text), said.text
+
+
+def test_the_driver_goes_with_its_nodes_and_comes_again(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert boot.section("real-root", "unload").code == 0, boot.text("real-root", "unload")
+    left = {line.split()[0] for line in boot.text("real-root", "unloaded").splitlines() if line}
+    assert not set(LOADED) & left and {"drm", "video"} <= left
+    assert boot.text("real-root", "gone").split() in ([], ["/dev/nvidia-caps"])
+    assert boot.section("real-root", "load").code == 0, boot.text("real-root", "load")
+    assert set(LOADED) <= boot.modules("real-root")     # reported by the init, which runs last
+    assert boot.driver("real-root", DRIVER)["reason"] == "loaded"
+
+
+def test_udev_and_modprobe_are_told_of_every_module_and_of_its_devices(nvidia_gpu):
+    told = nvidia_gpu.boot.text("real-root", "told").splitlines()
+    assert {line.split()[1] for line in told if line.startswith("install ")} == {*LOADED, "nvidia_peermem"}
+    assert "alias pci:v000010DEd*sv*sd*bc03sc02i00* nvidia" in told
+    assert any(line.startswith("alias char-major-195-") for line in told)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rig.scenarios import DRIVER
+from rig.scenarios import DRIVER, EXTRA
 
 
 @pytest.fixture
@@ -62,3 +62,28 @@ def test_the_modules_were_live_before_systemd_switched_root(booted):
     stamps = dict(line.split("=") for line in booted.text("real-root", "switch-root").splitlines() if "=" in line)
     switched_us = int(stamps["UserspaceTimestampMonotonic"])
     assert int(stamps["InitRDTimestampMonotonic"]) < booted.status("initramfs")["finished_us"] < switched_us
+
+
+# --- after the boot ---
+
+def _names(booted, section: str) -> set[str]:
+    return {line.split()[0] for line in booted.text("real-root", section).splitlines() if line}
+
+
+def test_modprobe_finds_a_module_that_only_the_bundle_has(booted):
+    assert EXTRA not in booted.modules("real-root")
+    said = booted.section("real-root", "probe-name")
+    assert said.code == 0, said.text
+    assert EXTRA in _names(booted, "probed")
+
+
+def test_unload_takes_it_out_again_and_leaves_the_rest(booted):
+    said = booted.section("real-root", "unload")
+    assert said.code == 0, said.text
+    assert _names(booted, "probed") - _names(booted, "unloaded") == {EXTRA}
+
+
+def test_modprobe_finds_it_by_alias_and_hands_its_parameters_on(booted):
+    said = booted.section("real-root", "probe-alias")
+    assert said.code == 0, said.text
+    assert {"dummy0", "dummy1", "dummy2"} <= set(booted.text("real-root", "probed-again").split())

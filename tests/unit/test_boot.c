@@ -820,7 +820,9 @@ static void test_a_rival_is_evicted_and_kept_away_when_the_driver_is_live(void *
 	assert_int_equal(boot_run(&p->host), EXIT_DONE);
 	assert_text(p, "live/sys/bus/pci/drivers/nouveau/unbind", "0000:00:02.0");
 	assert_text(p, "live/sys/bus/pci/drivers/nouveau/bind", "");
-	assert_text(p, "live/run/modprobe.d/modulus-" SAMPLE_NAME ".conf", "blacklist nouveau\n");
+	assert_text(p, "live/run/modprobe.d/modulus-" SAMPLE_NAME ".conf",
+		    "# modulus: the driver " SAMPLE_NAME ", of this boot\nblacklist nouveau\n"
+		    "install gpu /run/modulus/bin/modulus load --quiet --module gpu -- $CMDLINE_OPTS\n");
 }
 
 static void test_a_rival_gets_its_device_back_when_the_driver_fails(void **state)

@@ -150,20 +150,6 @@ static void test_without_evict_nothing_is_looked_at(void **state)
 	assert_text(p, BUS "drivers/nouveau/unbind", "");
 }
 
-static void test_rivals_are_forbidden_to_modprobe(void **state)
-{
-	const struct place *p = *state;
-	struct driver d = { .name = (char *)(uintptr_t)"gpu" };
-
-	assert_int_equal(evict_forbid(&p->host, &d), 0);
-	assert_false(is_there(p, "live/run/modprobe.d"));
-	add_text(&d.evict, "nouveau");
-	add_text(&d.evict, "nova-core");
-	assert_int_equal(evict_forbid(&p->host, &d), 0);
-	assert_text(p, "live/run/modprobe.d/modulus-gpu.conf", "blacklist nouveau\nblacklist nova-core\n");
-	strv_free(&d.evict);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,7 +158,6 @@ int main(void)
 		at_place(test_rivals_are_modules_whatever_their_driver_is_called),
 		at_place(test_a_rival_that_does_not_let_go_is_named),
 		at_place(test_without_evict_nothing_is_looked_at),
-		at_place(test_rivals_are_forbidden_to_modprobe),
 	};
 
 	return cmocka_run_group_tests_name("evict", tests, NULL, NULL);

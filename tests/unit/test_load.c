@@ -823,6 +823,23 @@ static void test_the_kernel_gets_the_parameters(void **state)
 	assert_loaded(&l, load_one(&l, "gpu"), "finit gpu a=1 b=2\n");
 }
 
+static void test_one_module_by_hand_with_parameters_of_its_own(void **state)
+{
+	_cleanup_loading_ struct loading l = { 0 };
+	struct load_request req;
+
+	loading_begin(&l, state);
+	add_module(&l, "nvidia", NULL);
+	add_module(&l, "nvidia_peermem", "nvidia");
+	add_text(&l.sample.m->load, "nvidia");
+	add_text(&l.driver.options, "nvidia-peermem a=1");
+	req = (struct load_request){ .host = &l.place->host, .kernel = &l.kernel, .config = &l.config, .cmdline = &l.cmdline,
+				     .driver = &l.driver, .manifest = l.sample.m, .set = &l.set,
+				     .until_us = now_us() + l.budget_us, .module = "nvidia-peermem", .parameters = "a=2" };
+	assert_int_equal(load_driver(&req, l.result, &l.err), 0);
+	assert_string_equal(fake_kernel_log(), "finit nvidia \nfinit nvidia_peermem a=1 a=2\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -868,6 +885,7 @@ int main(void)
 		at_place(test_parameters_come_from_manifest_file_and_command_line_in_this_order),
 		at_place(test_a_blank_of_any_kind_in_a_value_is_quoted),
 		at_place(test_the_kernel_gets_the_parameters),
+		at_place(test_one_module_by_hand_with_parameters_of_its_own),
 	};
 
 	return cmocka_run_group_tests_name("load", tests, NULL, NULL);

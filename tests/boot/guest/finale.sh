@@ -21,5 +21,12 @@ $report real-root switch-root systemctl show -p UserspaceTimestampMonotonic -p I
 $report real-root copies $bb find / -xdev -name 'modulus*' -type f
 $report real-root copies-usr $bb find /usr -xdev -name 'modulus*' -type f
 $report real-root cache $bb find /var/lib/modulus -type f
+# as rtnetlink asks the kernel for it, and the kernel modprobe
+$report real-root probe-name /usr/sbin/modprobe dummy
+$report real-root probed $bb cat /proc/modules
+$report real-root unload /run/modulus/bin/modulus unload --module dummy
+$report real-root unloaded $bb cat /proc/modules
+$report real-root probe-alias /usr/sbin/modprobe rtnl-link-dummy numdummies=3
+$report real-root probed-again $bb ls /sys/class/net
 $report real-root end $bb true
 systemctl --no-block poweroff

@@ -52,10 +52,13 @@ class Programs:
         return pair
 
     def build(self, kernel: Kernel, key: KeyPair, output: Path, name: str, version: str = "1", serial: int = 1,
-              with_dependencies: bool = True, build_id: str | None = None, firmware: Path | None = None) -> Path:
-        """A signed bundle of the GPU driver for `kernel`; with everything it needs, or with the driver alone."""
+              with_dependencies: bool = True, build_id: str | None = None, firmware: Path | None = None,
+              more: tuple[str, ...] = ()) -> Path:
+        """A signed bundle of the GPU driver for `kernel`; with everything it needs, or with the driver alone. `more`: modules
+        of the kernel's that it holds as well."""
         run(self.modulus, "build", "--name", name, "--version", version, "--serial", serial, "--kernel", kernel.release,
             "--kernel-dir", kernel.modules, *_identity(kernel, build_id), "--from-kernel", "--module", MODULE,
+            *(word for name in more for word in ("--module", name)),
             *(["--with-deps"] if with_dependencies else []), *(["--firmware", firmware] if firmware else []), "--key", key.secret, "--output", output)
         return output
 

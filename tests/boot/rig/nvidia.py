@@ -52,6 +52,15 @@ for name in usr dev proc; do /usr/bin/busybox mount --bind /$name $c/$name; done
 report container /usr/bin/busybox chroot $c /usr/bin/busybox env PATH=/usr/local/nvidia/bin:/usr/bin \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64 nvidia-smi
 """
+# out of the kernel by hand, and back
+_BY_HAND = """report peermem /run/modulus/bin/modulus load nvidia-peermem
+report in-use sh -c 'exec 3< /dev/nvidiactl; /run/modulus/bin/modulus unload nvidia'
+report unload /run/modulus/bin/modulus unload nvidia
+report unloaded /usr/bin/busybox cat /proc/modules
+report gone /usr/bin/busybox find /dev -name 'nvidia*'
+report load /run/modulus/bin/modulus load nvidia
+report told /usr/bin/busybox cat /run/modprobe.d/modulus-nvidia.conf
+"""
 # firmware and libraries as NVIDIA has them
 _LARGE = {"usr_mib": 128, "root_mib": 448}
 # a loader and a C library, which small machines do without
@@ -118,7 +127,7 @@ def nvidia_gpu(shop: Workshop) -> SimpleNamespace:
     (room / "local").symlink_to("../var/usrlocal")
     usr = Usr({DRIVER: made}, in_tree=True, needs=IN_TREE, any_kernel=shop.shared(_user_space),
               files={**_glibc(shop), "local": room / "local"})
-    init = _INIT.replace("exec ", f"{_USE}exec ")
+    init = _INIT.replace("exec ", f"{_USE}{_BY_HAND}exec ")
     files = {**shop.operator_files({DRIVER: _driver_file(version(made))}), "/etc/ld.so.conf": "include /etc/ld.so.conf.d/*.conf\n"}
     root = small.root_image(room, files, init, size_mib=_LARGE["root_mib"], more={_FAKE_GPU: shop.fake_gpu})
     image = small.make_disk(room, shop.usr_image(room, "usr", usr), root, **_LARGE)

@@ -15,13 +15,15 @@ from .report import Report
 from .webserver import WebServer, private_authority
 
 DRIVER = "virtio-gpu"
+# A module in its bundle that no boot loads and no tree of the guest holds; it drives nothing
+EXTRA = "dummy"
 
 
 def _real(shop: Workshop, name: str) -> tuple[Path, Path, Callable[[str, Usr], Path]]:
     """Room, bundle, and a maker of disks (by the contents of /usr) for a Debian with systemd before its first boot."""
     room = shop.room(name)
     shop.say(f"bundle: {bundles.MODULE} and all that it needs, signed with a fresh key")
-    bundle = shop.bundle(room, DRIVER)
+    bundle = shop.bundle(room, DRIVER, more=(EXTRA,))
     root = shop.root_image(room, lambda folder: trees.debian_root(folder, shop.debian), {})
 
     def make_disk(what: str, usr: Usr) -> Path:
@@ -32,7 +34,7 @@ def _real(shop: Workshop, name: str) -> tuple[Path, Path, Callable[[str, Usr], P
 
 def _real_first_boot(shop: Workshop, name: str, room: Path, layer: Path) -> Report:
     return shop.boot(f"{name}-first", room, shop.ignition_initramfs, ["rw", *USR_ARGUMENTS, *FIRST_BOOT], layer,
-                     config=shop.ignition_config(room, {DRIVER: driver_file()}))
+                     config=shop.ignition_config(room, {DRIVER: driver_file(extra="Load=virtio-gpu\n")}))
 
 
 def real_system(shop: Workshop) -> SimpleNamespace:

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * byhand.c - see byhand.h. Runs in the real root. In: names, status.json of this boot, the configuration. Out:
+ * modules in or out of the kernel, and status.json, which goes on telling what is there. Power loss: as in boot.c.
+ */
+#include "byhand.h"
+
+#include "config.h"
+#include "finish.h"
+#include "limit.h"
+#include "load.h"
+#include "lock.h"
+#include "log.h"
+#include "network.h"
+#include "unload.h"
+
+struct byhand {
+	const struct byhand_request *req;
+	struct cmdline cmdline;
+	struct config config;
+	struct device_list devices;
+	struct kernel kernel;
+	struct boot boot;
+	json_t *status; /* NULL: nothing ran in this boot */
+	int lock;
+};
+
+static void byhand_end(struct byhand *b)
+{
+	network_release(b->req->host);
+	cmdline_free(&b->cmdline);
+	config_free(&b->config);
+	device_list_free(&b->devices);
+	json_decref(b->status);
+	close_fdp(&b->lock);
+}
+
+static int byhand_begin(struct byhand *b, const struct byhand_request *req, struct err *err)
+{
+	const struct host *h = req->host;
+	int r;
+
+	*b = (struct byhand){ .req = req, .lock = -EBADF };
+	b->boot = (struct boot){ .host = h, .cmdline = &b->cmdline, .config = &b->config, .kernel = &b->kernel,
+				 .devices = &b->devices };
+	r = lock_machine(h, LIMIT_LOCK_COMMAND_US, &b->lock, err);
+	if (r == 0)
+		r = cmdline_read(h, &b->cmdline, err);
+	if (r == 0)
+		r = config_read(h, &b->cmdline, &b->config, err);
+	if (r == 0)
+		r = kernel_running(h, &b->kernel, err);
+	if (r == 0) {
+		r = status_read(h, &b->status);
+		r = r == -ENOENT ? 0 : r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
+	}
+	return r;
+}
+
+/* --- what this boot did --- */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static json_t *find_entry(const struct byhand *b, const char *driver)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(b->status, "drivers"), i, entry)
+		if (streq(text_of(entry, "name"), driver))
+			return entry;
+	return NULL;
+}
+
+static bool is_loaded(const json_t *entry)
+{
+	return streq(text_of(entry, "reason"), reason_word(0)) && *text_of(entry, "digest");
+}
+
+static const struct driver *find_driver(const struct byhand *b, const char *name)
+{
+	for (size_t i = 0; !b->req->modules && i < b->config.n_drivers; i++)
+		if (streq(b->config.drivers[i].name, name))
+			return &b->config.drivers[i];
+	return NULL;
+}
+
+static int say_status(const struct byhand *b, struct err *err)
+{
+	int r = b->status ? status_write(b->req->host, b->status) : 0;
+
+	return r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
+}
+
+/* --- load --- */
+
+/* What was live for the driver before, from its bundle, still is. */
+static void keep_origins(const json_t *before, const json_t *entry)
+{
+	json_t *module;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(entry, "modules"), i, module)
+		for (j = 0; j < json_array_size(before); j++)
+			if (streq(text_of(module, "name"), text_of(json_array_get(before, j), "name")))
+				json_object_set(module, "from", json_object_get(json_array_get(before, j), "from"));
+}
+
+static int load_whole(struct byhand *b, const struct driver *d, struct err *err)
+{
+	json_t *entry = find_entry(b, d->name), *before = json_incref(json_object_get(entry, "modules"));
+	int r;
+
+	if (!b->status)
+		return err_set(err, -E_SYSTEM, "nothing ran in this boot yet: modulus finish does all of it");
+	b->boot.until_us = boot_until(&b->config);
+	r = finish_driver(&b->boot, d, b->status, " (by hand)", err);
+	entry = r == 0 ? find_entry(b, d->name) : NULL;
+	keep_origins(before, entry);
+	json_decref(before);
+	if (r == 0 && *text_of(entry, "digest")) {
+		const struct trial t = status_trial(b->status, entry);
+
+		r = trial_end(b->req->host, &t, err);
+	}
+	if (r == 0)
+		r = say_status(b, err);
+	if (r < 0)
+		return r;
+	r = reason_from_word(text_of(entry, "reason"));
+	return reason_exit(r) == EXIT_DONE ? 0 : err_set(err, r, "%s", text_of(entry, "text"));
+}
+
+/* What it loaded and what serves it now belong to the driver. */
+static int note(struct byhand *b, const struct driver_report *rep, struct err *err)
+{
+	json_t *entry = find_entry(b, rep->name), *made = report_driver_json(rep), *module;
+	json_t *modules = json_object_get(entry, "modules");
+	size_t i;
+
+	json_array_foreach(json_object_get(made, "modules"), i, module)
+		if (json_is_array(modules) && !streq(text_of(module, "from"), "live"))
+			json_array_append(modules, module);
+	if (entry && rep->nodes.n > 0)
+		json_object_set(entry, "nodes", json_object_get(made, "nodes"));
+	json_decref(made);
+	return say_status(b, err);
+}
+
+/* From this driver's bundle. -E_NO_BUNDLE: no bundle of it has such a module. */
+static int load_from(struct byhand *b, const struct driver *d, const char *module, struct err *err)
+{
+	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = b->kernel };
+	_cleanup_keyring_ struct keyring ring = { 0 };
+	const json_t *entry = find_entry(b, d->name);
+	const struct boot_module only = { .name = module, .parameters = b->req->parameters,
+					  .digest = is_loaded(entry) ? text_of(entry, "digest") : NULL };
+	struct driver_report *rep = report_add_driver(&report, d);
+	struct trial t;
+	int r = rep ? keyring_load(b->req->host, d->trust_usr, &ring, err) : err_sys(err, -ENOMEM, "%s", d->name);
+
+	if (r < 0)
+		return r;
+	b->boot.only = &only;
+	b->boot.keys = &ring;
+	b->boot.until_us = now_us() + d->budget_us;
+	r = boot_driver(&b->boot, d, rep);
+	b->boot.only = NULL;
+	b->boot.keys = NULL;
+	if (r < 0)
+		return err_sys(err, r, "%s", d->name);
+	for (size_t i = 0; i < rep->warnings.n; i++)
+		log_warning("%s: %s", d->name, rep->warnings.v[i]);
+	t = report_trial(rep, &b->kernel);
+	if (t.digest && !rep->crashed && trial_end(b->req->host, &t, err) < 0)
+		log_warning("%s: this attempt could not be closed, it will count as a miss: %s", d->name, err->text);
+	if (rep->result.code < 0) {
+		*err = rep->result;
+		for (size_t i = 0; i < rep->kernel_log.n; i++)
+			log_warning("%s: %s", module, rep->kernel_log.v[i]);
+		return err->code;
+	}
+	if (!b->req->quiet)
+		log_info("%s: %s: from %s", module, reason_word(0), rep->bundle.origin);
+	return note(b, rep, err);
+}
+
+/* Of the drivers that this boot loaded, then of the others. */
+static int load_module(struct byhand *b, const char *module, struct err *err)
+{
+	for (int loaded = 1; loaded >= 0; loaded--) {
+		for (size_t i = 0; i < b->config.n_drivers; i++) {
+			const struct driver *d = &b->config.drivers[i];
+			int r;
+
+			if (d->error.code < 0 || is_loaded(find_entry(b, d->name)) != loaded)
+				continue;
+			r = load_from(b, d, module, err);
+			if (r != -E_NO_BUNDLE)
+				return r < 0 ? err_prefix(err, "%s", d->name) : 0;
+		}
+	}
+	return err_set(err, -E_NO_BUNDLE, "no bundle of a configured driver has such a module");
+}
+
+static int load_name(struct byhand *b, const char *name, struct err *err)
+{
+	const struct driver *d = find_driver(b, name);
+
+	if (b->config.off)
+		return err_set(err, -E_DISABLED, "modulus=off on the kernel command line");
+	if (b->devices.n == 0 && boot_plan(b->req->host, &b->config, &b->devices, false) < 0)
+		return err_sys(err, -ENOMEM, "devices");
+	return d ? load_whole(b, d, err) : load_module(b, name, err);
+}
+
+/* --- unload --- */
+
+/* The modules that came from the bundle, in the order of loading. */
+static int modules_of(const json_t *entry, struct strv *ret)
+{
+	const json_t *module;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json_object_get(entry, "modules"), i, module)
+		if (r == 0 && streq(text_of(module, "from"), "bundle") && !strv_has(ret, text_of(module, "name")))
+			r = strv_add(ret, text_of(module, "name"));
+	return r;
+}
+
+static void forget(struct byhand *b, const struct strv *removed)
+{
+	json_t *entry, *modules;
+	size_t i;
+
+	json_array_foreach(json_object_get(b->status, "drivers"), i, entry) {
+		modules = json_object_get(entry, "modules");
+		for (size_t j = json_array_size(modules); j-- > 0;)
+			for (size_t k = 0; k < removed->n; k++)
+				if (module_name_equal(text_of(json_array_get(modules, j), "name"), removed->v[k])) {
+					json_array_remove(modules, j);
+					break;
+				}
+	}
+}
+
+/* No module of the driver is left: that is no failure, and status says whose doing it is. */
+static void note_unloaded(json_t *entry, const char *driver)
+{
+	char text[ERR_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "unloaded by hand; modulus load %s brings it back", driver);
+	json_object_set_new(entry, "reason", json_string(reason_word(-E_DISABLED)));
+	json_object_set_new(entry, "text", json_string(text));
+	json_object_set_new(entry, "nodes", json_array());
+}
+
+static int unload_name(struct byhand *b, const char *name, struct err *err)
+{
+	_cleanup_strv_ struct strv names = { 0 }, removed = { 0 };
+	const struct driver *d = find_driver(b, name);
+	json_t *entry = d ? find_entry(b, name) : NULL;
+	int r = d ? modules_of(entry, &names) : strv_add(&names, name), q;
+
+	if (r < 0)
+		return err_sys(err, r, "%s", name);
+	if (d && names.n == 0)
+		return err_set(err, -ENOENT, "nothing of this driver was loaded from a bundle in this boot");
+	if (!d && !load_is_live(b->req->host, name))
+		return err_set(err, -ENOENT, "not loaded");
+	r = unload_modules(b->req->host, &names, &removed, err);
+	forget(b, &removed);
+	if (r == 0 && d)
+		note_unloaded(entry, name);
+	if (!b->req->quiet)
+		for (size_t i = 0; i < removed.n; i++)
+			log_info("%s: unloaded", removed.v[i]);
+	q = say_status(b, r < 0 ? NULL : err);
+	return r < 0 ? r : q;
+}
+
+/* --- both --- */
+
+static int run(const struct byhand_request *req, int (*one)(struct byhand *b, const char *name, struct err *err))
+{
+	_cleanup_(byhand_end) struct byhand b;
+	struct err err;
+	int r = byhand_begin(&b, req, &err), code = r < 0 ? reason_exit(r) : EXIT_DONE;
+
+	if (r < 0)
+		log_error("%s", err.text);
+	for (size_t i = 0; r == 0 && i < req->names->n; i++) {
+		int q = one(&b, req->names->v[i], &err);
+
+		if (q == 0)
+			continue;
+		log_error("%s: %s: %s", req->names->v[i], reason_word(q), err.text);
+		code = code == EXIT_DONE ? (int)reason_exit(q) : code;
+	}
+	return code;
+}
+
+int byhand_load_run(const struct byhand_request *req)
+{
+	bool all = req->modules;
+
+	/* what modprobe and udev ask most often: it is there, and the lock may be somebody's who waits for them */
+	for (size_t i = 0; all && i < req->names->n; i++)
+		all = load_is_live(req->host, req->names->v[i]);
+	return all ? EXIT_DONE : run(req, load_name);
+}
+
+int byhand_unload_run(const struct byhand_request *req)
+{
+	return run(req, unload_name);
+}
