@@ -41,6 +41,8 @@ static int scan_buses(const struct host *h, const struct config *c, struct devic
 
 			if (!bus)
 				return -ENOMEM;
+			if (*bus == '!')
+				continue;
 			if (strv_has(&buses, bus))
 				continue;
 			r = strv_add(&buses, bus);

@@ -41,7 +41,7 @@ static const char build_usage[] =
 	"  --firmware DIR      files for the kernel's firmware loader\n"
 	"  --load NAME         module to load, in this order (default: --module, or all)\n"
 	"  --option \"M K=V\"    parameters for module M\n"
-	"  --match GLOB        modalias of a device that this driver is for\n"
+	"  --match GLOB        modalias of devices that these modules drive; !GLOB: but not those\n"
 	"  --serial N          which of two bundles is newer (default: SOURCE_DATE_EPOCH, or now)\n"
 	"  --strip PROGRAM     strip(1) for the modules' machine (default $STRIP, or strip)\n"
 	"  --module-key FILE   private key (PEM) for the kernel's own module signature, given to\n"
@@ -346,7 +346,10 @@ static const char *what_is_impossible(const struct build_request *q)
 		return "--version takes 1 to 64 letters, digits and '.', '_', '+', '~', '-', a letter or digit first";
 	if (q->release && !manifest_is_version(q->release))
 		return "--kernel takes 1 to 64 letters, digits and '.', '_', '+', '~', '-', a letter or digit first";
-	return NULL;
+	for (size_t i = 0; i < q->match.n; i++)
+		if (q->match.v[i][0] != '!')
+			return NULL;
+	return q->match.n ? "--match takes '!GLOB' beside a GLOB only: such a bundle would drive no device" : NULL;
 }
 
 /* VERSION-REL[-FLAVOR], or with the kind in the kernel's place; what no tag may hold becomes '_', as in oci:// sources. */

@@ -76,7 +76,7 @@ static const struct key {
 } keys[] = {
 	{ "Driver", "Version", KEY_STRING, offsetof(struct driver, version), LIMIT_NAME_BYTES, NULL },
 	{ "Driver", "Flavor", KEY_STRING, offsetof(struct driver, flavor), LIMIT_NAME_BYTES, NULL },
-	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_MATCH_GLOBS, NULL },
+	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_DRIVER_GLOBS, NULL },
 	{ "Driver", "Load", KEY_WORDS, offsetof(struct driver, load), LIMIT_LOAD_NAMES, NULL },
 	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS, NULL },
 	{ "Driver", "Evict", KEY_WORDS, offsetof(struct driver, evict), LIMIT_LOAD_NAMES, NULL },
@@ -293,6 +293,7 @@ int config_parse_driver(const char *path, const char *text, size_t len, struct d
 			struct err *err)
 {
 	int r = parse_file(path, text, len, d, warnings, err);
+	bool named = false;
 
 	if (r < 0)
 		return r;
@@ -300,12 +301,15 @@ int config_parse_driver(const char *path, const char *text, size_t len, struct d
 		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Version= is missing", path);
 	if (d->build.n > 0 && d->build.v[0][0] != '/')
 		return err_set(err, -E_BAD_CONFIG, "%s: [Build] Command=%s is not an absolute path", path, d->build.v[0]);
-	if (d->match.n == 0)
-		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Match= is missing", path);
-	for (size_t i = 0; i < d->match.n; i++)
+	for (size_t i = 0; i < d->match.n; i++) {
 		if (!strchr(d->match.v[i], ':'))
 			return err_set(err, -E_BAD_CONFIG, "%s: Match=%s has no bus (as in pci:...)", path,
 				       d->match.v[i]);
+		named = named || d->match.v[i][0] != '!';
+	}
+	if (!named)
+		return err_set(err, -E_BAD_CONFIG, "%s: [Driver] Match= is missing%s", path,
+			       d->match.n ? ": all its globs begin with !" : "");
 	return 0;
 }
 

@@ -81,10 +81,18 @@ int device_scan(const struct host *h, const char *bus, struct device_list *list)
 
 bool device_matches(const struct device *d, const struct strv *globs)
 {
-	for (size_t i = 0; i < globs->n; i++)
-		if (fnmatch(globs->v[i], d->modalias, 0) == 0)
-			return true;
-	return false;
+	bool matches = false;
+
+	for (size_t i = 0; i < globs->n; i++) {
+		const char *glob = globs->v[i];
+
+		if (fnmatch(*glob == '!' ? glob + 1 : glob, d->modalias, 0) != 0)
+			continue;
+		if (*glob == '!')
+			return false;
+		matches = true;
+	}
+	return matches;
 }
 
 void device_settle(const struct host *h, uint64_t timeout_us)

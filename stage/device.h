@@ -26,7 +26,10 @@ int device_scan(const struct host *h, const char *bus, struct device_list *list)
 void device_list_free(struct device_list *l);
 #define _cleanup_devices_ _cleanup_(device_list_free)
 
-/* fnmatch(3) of any of the globs against the modalias: the rule of modprobe's aliases. */
+/*
+ * fnmatch(3) of any of the globs against the modalias, the rule of modprobe's aliases; and of none of
+ * those that begin with '!', which take away what they match, wherever they stand.
+ */
 bool device_matches(const struct device *d, const struct strv *globs);
 
 /*

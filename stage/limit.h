@@ -30,7 +30,8 @@
 #define LIMIT_RELEASE_BYTES 64u
 #define LIMIT_VERMAGIC_BYTES 256u
 #define LIMIT_LOAD_NAMES 64u
-#define LIMIT_MATCH_GLOBS 64u
+/* NVIDIA's drivers name 400 to 1,000 devices; grouped by the first digits of their numbers 120 to 250 globs. */
+#define LIMIT_MATCH_GLOBS 512u
 #define LIMIT_GLOB_BYTES 256u
 /* The kernel takes a page of parameters for each module. */
 #define LIMIT_OPTION_BYTES 4096u
@@ -57,6 +58,7 @@
 #define LIMIT_CONFIG_BYTES (64u << 10)
 #define LIMIT_DRIVERS 32u
 #define LIMIT_SOURCES 16u
+#define LIMIT_DRIVER_GLOBS 64u
 #define LIMIT_BUILD_WORDS 64u
 /* Lines that are not understood and said, for one file; all of them would be a report of megabytes. */
 #define LIMIT_WARNINGS 16u

@@ -19,7 +19,7 @@ static void check_duration(const uint8_t *data, size_t size)
 static void check_driver(const struct driver *d)
 {
 	must(d->version && *d->version && strlen(d->version) <= LIMIT_NAME_BYTES);
-	must(d->match.n > 0 && d->match.n <= LIMIT_MATCH_GLOBS);
+	must(d->match.n > 0 && d->match.n <= LIMIT_DRIVER_GLOBS);
 	must(d->load.n <= LIMIT_LOAD_NAMES && d->options.n <= LIMIT_OPTIONS && d->from.n <= LIMIT_SOURCES);
 	must(!d->digest || strlen(d->digest) == 64);
 	must(d->budget_us > 0);

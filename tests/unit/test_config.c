@@ -200,6 +200,7 @@ static void test_values_that_cannot_be_used_are_named_with_file_line_and_key(voi
 		{ "[Driver]\nVersion=1\nMatch=\n", "Match= is missing" },
 		{ "", "Version= is missing" },
 		{ "[Driver]\nVersion=1\nMatch=v000010DEd*\n", "Match=v000010DEd* has no bus" },
+		{ "[Driver]\nVersion=1\nMatch=!pci:v000010DEd*\n", "Match= is missing: all its globs begin with !" },
 		{ "[Driver]\nVersion=\nMatch=pci:v*\n", "gpu.conf:2: Version=: not a usable value" },
 		{ MINIMAL "[Trust]\nMinSerial=-1\n", "gpu.conf:5: MinSerial=: not a usable value" },
 		{ MINIMAL "[Trust]\nMinSerial=\n", "gpu.conf:5: MinSerial=: not a usable value" },
@@ -300,7 +301,7 @@ static void test_lists_have_their_limits(void **state)
 		const char *key, *entry;
 		unsigned int limit;
 	} cases[] = {
-		{ "[Driver]\nMatch", "pci:v*", LIMIT_MATCH_GLOBS },
+		{ "[Driver]\nMatch", "pci:v*", LIMIT_DRIVER_GLOBS },
 		{ "[Driver]\nLoad", "drm", LIMIT_LOAD_NAMES },
 		{ "[Driver]\nOptions", "drm x=1", LIMIT_OPTIONS },
 		{ "[Driver]\nEvict", "nouveau", LIMIT_LOAD_NAMES },

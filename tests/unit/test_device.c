@@ -108,6 +108,32 @@ static void test_globs_match_the_devices_they_mean(void **state)
 	}
 }
 
+static void test_globs_behind_a_mark_take_away_wherever_they_stand(void **state)
+{
+	static const struct {
+		const char *globs, *modalias;
+		bool match;
+	} cases[] = {
+		{ "pci:v000010DEd* !pci:*bc04sc03*", NVIDIA_AUDIO, false },
+		{ "pci:v000010DEd* !pci:*bc04sc03*", NVIDIA_H100, true },
+		{ "!pci:*bc04sc03* pci:v000010DEd*", NVIDIA_AUDIO, false },
+		{ "!pci:*bc04sc03* pci:v000010DEd*", NVIDIA_H100, true },
+		{ "!pci:*bc04sc03*", NVIDIA_H100, false },
+		{ "!", NVIDIA_H100, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_strv_ struct strv globs = { 0 };
+		_cleanup_free_ char *modalias = strdup(cases[i].modalias);
+		const struct device d = { .modalias = modalias };
+
+		assert_int_equal(strv_add_words(&globs, cases[i].globs, NULL), 0);
+		if (device_matches(&d, &globs) != cases[i].match)
+			fail_msg("%s against %s", cases[i].globs, cases[i].modalias);
+	}
+}
+
 /* --- nodes --- */
 
 #define GPU "live/sys/devices/pci0000:00/0000:00:02.0"
@@ -324,6 +350,7 @@ int main(void)
 		at_place(test_all_devices_of_a_bus_are_seen),
 		at_place(test_a_bus_that_is_not_there_has_no_devices),
 		cmocka_unit_test(test_globs_match_the_devices_they_mean),
+		cmocka_unit_test(test_globs_behind_a_mark_take_away_wherever_they_stand),
 		at_place(test_nodes_are_found_below_the_device_and_sorted),
 		at_place(test_a_missing_node_is_made_for_root_alone),
 		at_place(test_a_node_that_cannot_be_made_is_not_reported),
