@@ -5,8 +5,8 @@
  */
 #include "source.h"
 
+#include "judge.h"
 #include "limit.h"
-#include "serial.h"
 
 static const struct source_ops *const all_sources[] = { &source_cache, &source_usr, &source_partition,
 						       &source_http, &source_https, &source_oci };
@@ -145,47 +145,6 @@ void candidates_free(struct candidates *c)
 	*c = (struct candidates){ 0 };
 }
 
-static bool holds_module(const struct manifest *m, const char *module)
-{
-	char name[LIMIT_NAME_BYTES + 1];
-
-	for (size_t i = 0; i < m->n_files; i++)
-		if (manifest_module_name(m->files[i].path, name, sizeof(name)) && module_name_equal(name, module))
-			return true;
-	return false;
-}
-
-/* Does the bundle answer the request? 0, or the reason why not. */
-static int judge(const struct source_request *req, const struct manifest *m, struct err *err)
-{
-	const struct driver *d = req->driver;
-	int r;
-
-	if (!streq(m->name, d->name) || m->kind != req->kind)
-		return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(m->kind), m->name);
-	if (!streq(m->version, d->version))
-		return err_set(err, -E_NO_BUNDLE, "is version %s, wanted %s", m->version, d->version);
-	/* firmware and libraries may serve all flavours of a version */
-	if (d->flavor && !streq(m->flavor, d->flavor) && (m->kind == KIND_MODULES || *m->flavor))
-		return err_set(err, -E_NO_BUNDLE, "is flavor '%s', wanted '%s'", m->flavor, d->flavor);
-	if (m->kind != KIND_MODULES) /* Digest=, MinSerial= and the serials of blessed boots are about modules */
-		return 0;
-	if (req->module && !holds_module(m, req->module))
-		return err_set(err, -E_NO_BUNDLE, "holds no module %s", req->module);
-	if (req->digest && !streq(m->digest, req->digest))
-		return err_set(err, -E_STALE, "has digest %.12s..., the modules that are live are of %.12s...", m->digest,
-			       req->digest);
-	if (d->digest && !streq(m->digest, d->digest))
-		return err_set(err, -E_STALE, "has digest %.12s..., Digest= pins %.12s...", m->digest, d->digest);
-	if (!d->digest && m->serial < d->min_serial)
-		return err_set(err, -E_STALE, "has serial %llu, MinSerial= wants %llu", (unsigned long long)m->serial,
-			       (unsigned long long)d->min_serial);
-	r = kernel_fits(req->kernel, m, err);
-	if (r == 0 && !d->digest) /* a pin is the operator's own choice and wins */
-		r = serial_check(req->host, m, req->kernel->build_id, err);
-	return r;
-}
-
 /*
  * Whose is a file that could not be verified? Its manifest does not count, so only its name can
  * say: that of the driver with the longest name that it begins with.
@@ -216,7 +175,7 @@ int source_consider(const struct source_request *req, const char *source, unsign
 
 	r = bundle_open(reader, req->keys, &b, &why);
 	if (r == 0)
-		r = judge(req, bundle_manifest(b), &why);
+		r = judge_bundle(req, bundle_manifest(b), &why);
 	if (r == -ENOMEM || (r < 0 && rejections_add(rejected, origin, &why) < 0))
 		return err_sys(err, -ENOMEM, "%s", origin);
 	if (r < 0) {
@@ -271,34 +230,6 @@ static int look_into(struct source *s, unsigned int order, struct candidates *fo
 	return 0;
 }
 
-static int best_first(const void *a, const void *b)
-{
-	const struct candidate *x = a, *y = b;
-	uint64_t sx = bundle_manifest(x->bundle)->serial, sy = bundle_manifest(y->bundle)->serial;
-
-	if (sx != sy)
-		return sx > sy ? -1 : 1;
-	if (x->order != y->order)
-		return x->order < y->order ? -1 : 1;
-	return strcmp(x->origin, y->origin);
-}
-
-/* One serial, one bundle: otherwise somebody signed two truths, and neither is taken. */
-static int check_equivocation(const struct candidates *c, const struct driver *d, struct err *err)
-{
-	const struct manifest *best, *other;
-
-	for (size_t i = 1; i < c->n && !(d->digest && bundle_manifest(c->v[0].bundle)->kind == KIND_MODULES); i++) {
-		best = bundle_manifest(c->v[0].bundle);
-		other = bundle_manifest(c->v[i].bundle);
-		if (other->serial == best->serial && streq(other->flavor, best->flavor) &&
-		    !streq(other->digest, best->digest))
-			return err_set(err, -E_EQUIVOCATION, "%s and %s both have serial %llu and differ",
-				       c->v[0].origin, c->v[i].origin, (unsigned long long)best->serial);
-	}
-	return 0;
-}
-
 /* Opens one place and looks at all it has. */
 static int look_at(const struct source_request *req, unsigned int i, bool network, struct candidates *found,
 		   struct rejections *rejected, struct err *err)
@@ -332,9 +263,8 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 		r = look_at(req, i, false, &found, rejected, err);
 	if (r < 0)
 		return r;
-	if (found.n > 1)
-		qsort(found.v, found.n, sizeof(*found.v), best_first);
-	r = check_equivocation(&found, req->driver, err);
+	judge_sort(&found);
+	r = judge_equivocation(&found, req->driver, err);
 	if (r < 0)
 		return r;
 	*ret = found;
