@@ -112,6 +112,19 @@ int strv_copy(struct strv *dst, const struct strv *src)
 	return 0;
 }
 
+char *strv_joined(const struct strv *s)
+{
+	char *all = strdup("");
+
+	for (size_t i = 0; all && i < s->n; i++) {
+		char *more = str_printf("%s%s%s", all, i ? " " : "", s->v[i]);
+
+		free(all);
+		all = more;
+	}
+	return all;
+}
+
 bool strv_has(const struct strv *s, const char *str)
 {
 	for (size_t i = 0; i < s->n; i++)

@@ -88,6 +88,8 @@ int strv_addf(struct strv *s, const char *fmt, ...) _printf_(2, 3) _must_check_;
 int strv_add_words(struct strv *s, const char *words, const char *seps) _must_check_;
 int strv_copy(struct strv *dst, const struct strv *src) _must_check_;
 bool strv_has(const struct strv *s, const char *str);
+/* All of them with blanks between. Caller frees; NULL: no memory. */
+char *strv_joined(const struct strv *s);
 void strv_free(struct strv *s);
 #define _cleanup_strv_ _cleanup_(strv_free)
 

@@ -99,6 +99,12 @@ static bool is_bundles_fault(const struct driver_report *rep, int code)
 		code == -EIO);
 }
 
+/* May a bundle of another flavour be tried? Its modules have the same names: only where none of these stayed. */
+static bool found_no_device(const struct driver_report *rep, int code)
+{
+	return code == -E_NO_DEVICE && report_inserted(rep, MODULE_BUNDLE) == 0;
+}
+
 /*
  * The attempt is on disk before the first insert. One that cannot be recorded is made all the
  * same, with a warning, unless Trial=required.
@@ -197,11 +203,13 @@ static int use_candidate(const struct boot *b, const struct source_request *req,
 	if (r == 0)
 		r = take_over(b, &load, rep, err);
 	report_phase(rep, "load", now_us() - at);
-	if (judge_trial(b, d, rep, is_bundles_fault(rep, r)) < 0)
+	if (judge_trial(b, d, rep, is_bundles_fault(rep, r) || found_no_device(rep, r)) < 0)
 		r = err_sys(err, -ENOMEM, "%s", d->name);
 	if (is_bundles_fault(rep, r)) { /* not worth keeping, and nothing was inserted */
 		store_abandon(copy);
 		report_clear_bundle(&rep->bundle);
+	} else if (copy && found_no_device(rep, r) && d->flavors.n > 1) { /* the other one's place */
+		store_abandon(copy);
 	} else if (copy) {
 		at = now_us();
 		if (receive_keep(copy, &rep->bundle.cached, &rep->warnings) < 0)
@@ -220,10 +228,13 @@ static int try_candidates(const struct boot *b, const struct source_request *req
 	for (size_t i = 0; i < found->n; i++) {
 		const struct trial t = { .name = d->name, .digest = bundle_manifest(found->v[i].bundle)->digest,
 					 .release = b->kernel->release, .build_id = b->kernel->build_id };
+		const char *flavor = bundle_manifest(found->v[i].bundle)->flavor;
 		struct err why = { 0 };
 		bool replace = false;
 		int r;
 
+		if (strv_has(req->passed, flavor))
+			continue;
 		if (d->trial != TRIAL_NONE && trial_check(b->host, &t, &why) < 0) {
 			if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0)
 				return err_sys(&rep->result, -ENOMEM, "%s", d->name);
@@ -236,10 +247,12 @@ static int try_candidates(const struct boot *b, const struct source_request *req
 		r = use_candidate(b, req, &found->v[i], replace, rep, &why);
 		if (r == 0)
 			return 0;
-		if (!is_bundles_fault(rep, r)) {
+		if (!is_bundles_fault(rep, r) && !found_no_device(rep, r)) {
 			rep->result = why;
 			return r;
 		}
+		if (found_no_device(rep, r) && strv_add(req->passed, flavor) < 0)
+			return err_sys(&rep->result, -ENOMEM, "%s", d->name);
 		if (rejections_add(&rep->rejected, found->v[i].origin, &why) < 0 ||
 		    source_quarantine(b->host, b->config, &rep->rejected, rep->rejected.n - 1, &rep->warnings) < 0)
 			return err_sys(&rep->result, -ENOMEM, "%s", d->name);
@@ -294,9 +307,10 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 {
 	const struct device_list *devices = b->devices;
 	uint64_t began = now_us();
+	_cleanup_strv_ struct strv passed = { 0 };
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
 					    .keys = b->keys, .config = b->config, .driver = d,
-					    .kind = KIND_MODULES,
+					    .devices = b->devices, .passed = &passed, .kind = KIND_MODULES,
 					    .module = b->only ? b->only->name : NULL,
 					    .digest = b->only ? b->only->digest : NULL,
 					    .until_us = MIN(began + d->budget_us, b->until_us) };
@@ -376,9 +390,8 @@ int boot_keep_own_copy(const struct host *h)
 static void log_driver(const struct driver_report *rep, const struct kernel *k)
 {
 	_cleanup_free_ char *line = report_line(rep, k);
-	bool quiet = reason_exit(rep->result.code) == EXIT_DONE;
 
-	log_line(quiet ? LOG_INFO : LOG_WARNING, "%s", line ? line : rep->name);
+	log_line(report_is_failure(rep) ? LOG_WARNING : LOG_INFO, "%s", line ? line : rep->name);
 	for (size_t i = 0; i < rep->warnings.n; i++)
 		log_warning("%s: %s", rep->name, rep->warnings.v[i]);
 	for (size_t i = 0; i < rep->rejected.n; i++)
@@ -451,7 +464,7 @@ static void carry_out(const struct host *h, const struct config *c, const struct
 	int r;
 
 	for (size_t i = 0; !d && i < report->n_drivers; i++)
-		if (c->drivers[i].required && reason_exit(report->drivers[i].result.code) != EXIT_DONE)
+		if (c->drivers[i].required && report_is_failure(&report->drivers[i]))
 			d = &c->drivers[i];
 	if (!d)
 		return;

@@ -75,7 +75,7 @@ static const struct key {
 	const char *choices; /* words in the order of their numbers; "-" stands for a number without a word */
 } keys[] = {
 	{ "Driver", "Version", KEY_STRING, offsetof(struct driver, version), LIMIT_NAME_BYTES, NULL },
-	{ "Driver", "Flavor", KEY_STRING, offsetof(struct driver, flavor), LIMIT_NAME_BYTES, NULL },
+	{ "Driver", "Flavor", KEY_WORDS, offsetof(struct driver, flavors), LIMIT_FLAVORS, NULL },
 	{ "Driver", "Match", KEY_WORDS, offsetof(struct driver, match), LIMIT_DRIVER_GLOBS, NULL },
 	{ "Driver", "Load", KEY_WORDS, offsetof(struct driver, load), LIMIT_LOAD_NAMES, NULL },
 	{ "Driver", "Options", KEY_LINES, offsetof(struct driver, options), LIMIT_OPTIONS, NULL },
@@ -320,13 +320,13 @@ static void driver_free(struct driver *d)
 	free(d->name);
 	free(d->path);
 	free(d->version);
-	free(d->flavor);
 	free(d->digest);
 	free(d->ca);
 	free(d->proxy);
 	free(d->credentials);
 	free(d->cache);
 	strv_free(&d->build);
+	strv_free(&d->flavors);
 	strv_free(&d->match);
 	strv_free(&d->load);
 	strv_free(&d->options);
@@ -354,7 +354,7 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 		char **to;
 	} strings[] = { { from->ca, &ret->ca }, { from->proxy, &ret->proxy },
 			{ from->credentials, &ret->credentials }, { from->digest, &ret->digest },
-			{ from->version, &ret->version }, { from->flavor, &ret->flavor } };
+			{ from->version, &ret->version } };
 
 	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
 				.trust_usr = from->trust_usr, .trial = from->trial, .required = from->required,
@@ -363,7 +363,7 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 		if (strings[n].from && set_string(strings[n].to, strings[n].from) < 0)
 			return -ENOMEM;
 	if (strv_copy(&ret->from, &from->from) < 0 || strv_copy(&ret->runtime, &from->runtime) < 0 ||
-	    strv_copy(&ret->options, &from->options) < 0 ||
+	    strv_copy(&ret->options, &from->options) < 0 || strv_copy(&ret->flavors, &from->flavors) < 0 ||
 	    strv_copy(&ret->match, &from->match) < 0 || strv_copy(&ret->load, &from->load) < 0 ||
 	    strv_copy(&ret->evict, &from->evict) < 0 || strv_copy(&ret->build, &from->build) < 0)
 		return -ENOMEM;

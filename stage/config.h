@@ -22,7 +22,7 @@ struct driver {
 	char *name;        /* file name without .conf: what bundles are called */
 	char *path;        /* /etc/modulus/NAME.conf, for messages */
 	char *version;     /* equals the bundle's version, bytewise */
-	char *flavor;      /* NULL: any */
+	struct strv flavors; /* the one that is preferred first; empty: any */
 	struct strv match; /* globs on modalias; at least one */
 	struct strv load;  /* module names; empty: the manifest's */
 	struct strv options; /* "MODULE KEY=VALUE ..."; after the manifest's */

@@ -28,7 +28,8 @@ enum exit_code {
 /* symbol, word, exit code, what it means and what to do about it */
 #define REASON_TABLE(X)                                                                                       \
 	X(LOADED, "loaded", EXIT_DONE, "the driver's modules are live")                                       \
-	X(NO_DEVICE, "no-device", EXIT_DONE, "no device on this machine matches Match=; nothing to do")       \
+	X(NO_DEVICE, "no-device", EXIT_DONE,                                                                  \
+	  "no device here matches Match=, or no bundle drives those that do; what a module said of it is in kernel_log")    \
 	X(DISABLED, "disabled", EXIT_DONE, "switched off by modulus=off, or by a module blacklist")           \
 	X(NO_BUNDLE, "no-bundle", EXIT_NO_BUNDLE,                                                             \
 	  "no source holds a bundle of this driver and version; build one and put it where From= points")     \

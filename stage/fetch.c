@@ -5,6 +5,7 @@
  */
 #include "fetch.h"
 
+#include "boot.h"
 #include "cache.h"
 #include "choose.h"
 #include "limit.h"
@@ -81,6 +82,11 @@ int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct e
 {
 	int r = fetch_read_machine_silently(h, ret, err);
 
+	if (r == 0) {
+		r = boot_plan(h, &ret->config, &ret->devices, false);
+		if (r < 0)
+			(void)err_sys(err, r, "devices");
+	}
 	for (size_t i = 0; r == 0 && i < ret->config.warnings.n; i++)
 		log_warning("%s", ret->config.warnings.v[i]);
 	return r;
@@ -90,6 +96,7 @@ void fetch_machine_done(struct fetch_machine *m)
 {
 	cmdline_free(&m->cmdline);
 	config_free(&m->config);
+	device_list_free(&m->devices);
 }
 
 void fetch_for_kernel(struct kernel *k, const char *release)
@@ -141,7 +148,7 @@ int fetch_run(const struct fetch_request *f)
 		_cleanup_keyring_ struct keyring ring = { 0 };
 		const struct source_request req = { .host = f->host, .cmdline = &m.cmdline, .kernel = &m.kernel,
 						    .keys = &ring, .config = &m.config, .driver = d,
-						    .kind = KIND_MODULES, .until_us = UINT64_MAX };
+						    .devices = &m.devices, .kind = KIND_MODULES, .until_us = UINT64_MAX };
 
 		if (f->names->n && !strv_has(f->names, d->name))
 			continue;

@@ -12,6 +12,7 @@ struct fetch_machine {
 	struct cmdline cmdline;
 	struct config config;
 	struct kernel kernel; /* the running one */
+	struct device_list devices; /* left empty by the silent one */
 };
 
 /* Reads it, for those who come after somebody who said the configuration's warnings. */
@@ -45,7 +46,7 @@ int fetch_best(const struct source_request *req, struct err *err) _must_check_;
 
 /*
  * For each driver: the best bundle of any source, verified completely, into the cache, whether
- * its device is here or not. One that is there already costs no transfer. The exit code of the
+ * its device is here or not; what is here decides which flavour. One that is there already costs no transfer. The exit code of the
  * first driver that failed.
  */
 int fetch_run(const struct fetch_request *req);

@@ -66,11 +66,13 @@ static const struct driver *find_driver(const struct config *c, const char *name
 	return NULL;
 }
 
+/* With a device there was an attempt, which is not made twice. */
 static bool is_late(const json_t *driver)
 {
 	const char *reason = json_string_value(json_object_get(driver, "reason"));
 
-	return reason && streq(reason, reason_word(-E_NO_DEVICE));
+	return reason && streq(reason, reason_word(-E_NO_DEVICE)) &&
+	       json_array_size(json_object_get(driver, "devices")) == 0;
 }
 
 /* In the place of the entry of that name, or behind all of them. Takes the entry. */

@@ -44,6 +44,8 @@ int firmware_bring(const struct source_request *modules, struct driver_report *r
 	int r;
 
 	req.kind = KIND_FIRMWARE;
+	if (rep->bundle.flavor && *rep->bundle.flavor)
+		req.flavor = rep->bundle.flavor; /* of the modules that it is for */
 	r = choose_first(&choice, &rep->firmware.result);
 	rep->firmware.asked = choose_is_told(req.driver, r);
 	if (rep->firmware.asked)

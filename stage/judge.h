@@ -10,13 +10,17 @@
 /* Does the bundle answer the request? 0, or the reason why not. */
 int judge_bundle(const struct source_request *req, const struct manifest *m, struct err *err) _must_check_;
 
+/* Fills in where it stands among others, beside its serial. */
+void judge_rank(const struct source_request *req, struct candidate *c);
+
 /* The best first. */
 void judge_sort(struct candidates *c);
 
 /*
  * One serial, one bundle: otherwise somebody signed two truths, and neither is taken. Of candidates that
- * are sorted. -E_EQUIVOCATION: two of the best differ.
+ * are sorted. The best of each flavour counts, since it may be the next that is tried. -E_EQUIVOCATION: of the
+ * first choice there are two; those of another flavour become rejections. -ENOMEM.
  */
-int judge_equivocation(const struct candidates *c, const struct driver *d, struct err *err) _must_check_;
+int judge_equivocation(struct candidates *c, const struct driver *d, struct rejections *rejected, struct err *err) _must_check_;
 
 #endif

@@ -59,6 +59,8 @@
 #define LIMIT_DRIVERS 32u
 #define LIMIT_SOURCES 16u
 #define LIMIT_DRIVER_GLOBS 64u
+/* Flavours of one driver, each a question at each network source; NVIDIA's has two. */
+#define LIMIT_FLAVORS 8u
 #define LIMIT_BUILD_WORDS 64u
 /* Lines that are not understood and said, for one file; all of them would be a report of megabytes. */
 #define LIMIT_WARNINGS 16u

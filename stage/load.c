@@ -133,7 +133,7 @@ static uint64_t insert_deadline(const struct loader *l)
 }
 
 /* What the kernel's answer means (kernel/module/main.c; init functions add their own errnos). */
-static int insert_failed(struct loader *l, const char *name, int r)
+static int insert_failed(struct loader *l, const char *name, bool is_bundles, int r)
 {
 	/* lockdown's word for a signature that it does not know (security/lockdown; measured on 6.1) */
 	if (r == -EPERM && l->req->kernel->signed_only)
@@ -153,8 +153,10 @@ static int insert_failed(struct loader *l, const char *name, int r)
 			       strerror(-r));
 	case -ENOEXEC: /* vermagic or module_layout: its bytes are those that were hashed */
 		return err_set(l->err, -E_WRONG_KERNEL, "%s is not for this kernel: %s", name, strerror(-r));
-	case -ENODEV:
-		return err_set(l->err, -E_INIT_FAILED, "%s found no device that it can drive: %s", name, strerror(-r));
+	case -ENODEV: /* says nothing of the device where others of the bundle are in already, or of the kernel's own */
+		return err_set(l->err, is_bundles && report_inserted(l->report, MODULE_BUNDLE) == 0 ? -E_NO_DEVICE : -E_INIT_FAILED,
+			       "%s found no device that it can drive: %s", name,
+			       strerror(-r));
 	case -ENOENT:
 		return err_set(l->err, -E_INIT_FAILED, "%s needs a symbol that is not there: %s", name, strerror(-r));
 	case -ENOMEM:
@@ -206,7 +208,7 @@ static int insert(struct loader *l, const char *name, int (*fn)(void *), struct 
 	if (r < 0) {
 		if (kmsg_collect(mark, &l->report->kernel_log) < 0)
 			return err_sys(l->err, -ENOMEM, "%s", name);
-		return insert_failed(l, name, r);
+		return insert_failed(l, name, !call->mod, r);
 	}
 	return 0;
 }

@@ -29,7 +29,7 @@ struct load_request {
 /*
  * Loads what the driver asks for (Load=, or the manifest's list), or the one module, with all it depends on; fills
  * modules and kernel_log of the report, also on failure.
- * -E_WRONG_KERNEL: vermagic; -E_UNSIGNED; -E_DISABLED: blacklisted; -E_INIT_FAILED, -E_INIT_HUNG,
+ * -E_NO_DEVICE: the first of the bundle's modules said so; -E_WRONG_KERNEL: vermagic; -E_UNSIGNED; -E_DISABLED: blacklisted; -E_INIT_FAILED, -E_INIT_HUNG,
  * -E_OVER_BUDGET; -E_CORRUPT: a file of the bundle is not a module.
  */
 int load_driver(const struct load_request *req, struct driver_report *report, struct err *err) _must_check_;

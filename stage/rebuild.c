@@ -122,7 +122,8 @@ static int rebuild_one(struct rebuild *b, const struct driver *d, enum bundle_ki
 	_cleanup_keyring_ struct keyring ring = { 0 };
 	const struct source_request req = { .host = b->req->host, .cmdline = &b->machine.cmdline,
 					    .kernel = &b->machine.kernel, .keys = &ring,
-					    .config = &b->machine.config, .driver = d, .kind = kind,
+					    .config = &b->machine.config, .driver = d,
+					    .devices = &b->machine.devices, .kind = kind,
 					    .without_cache = true, .until_us = UINT64_MAX };
 	_cleanup_free_ char *what = what_of(&req);
 	bool usable = false;
@@ -135,7 +136,7 @@ static int rebuild_one(struct rebuild *b, const struct driver *d, enum bundle_ki
 		return r;
 	r = kind == KIND_MODULES && d->build.n > 0 ? compile(&req, &why) : fetch_best(&req, &why);
 	/* a kernel to go back to, or a bundle that was imported: nobody offers it any more, and it is good */
-	if ((r == -E_NO_BUNDLE || r == -E_WRONG_KERNEL) && usable) {
+	if ((r == -E_NO_BUNDLE || r == -E_WRONG_KERNEL || r == -E_NO_DEVICE) && usable) {
 		log_info("%s: %s: no source offers a bundle; the cached one stays", d->name, what);
 		return 0;
 	}

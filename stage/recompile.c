@@ -48,12 +48,13 @@ static int make_place(struct recompiled *ret)
 static int make_environment(const struct host *h, const struct driver *d, const char *release, const char *output,
 			    struct strv *ret)
 {
+	_cleanup_free_ char *flavors = strv_joined(&d->flavors);
 	const struct {
 		const char *name, *value;
 	} ours[] = { { "MODULUS_NAME", d->name },	{ "MODULUS_VERSION", d->version },
-		     { "MODULUS_FLAVOR", d->flavor ? d->flavor : "" }, { "MODULUS_KERNEL", release },
+		     { "MODULUS_FLAVOR", flavors }, { "MODULUS_KERNEL", release },
 		     { "MODULUS_ROOT", h->root_path },	{ "MODULUS_OUTPUT", output } };
-	int r = 0;
+	int r = flavors ? 0 : -ENOMEM;
 
 	for (char **e = environ; r == 0 && *e; e++)
 		if (!str_prefix(*e, "MODULUS_", NULL))

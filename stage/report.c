@@ -69,10 +69,21 @@ struct driver_report *report_add_driver(struct report *r, const struct driver *d
 	return v->name ? v : NULL;
 }
 
+bool report_has_module(const struct driver_report *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_modules; i++)
+		if (streq(d->modules[i].name, name))
+			return true;
+	return false;
+}
+
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us)
 {
-	struct module_report *v = reallocarray(d->modules, d->n_modules + 1, sizeof(*v));
+	struct module_report *v;
 
+	if (report_has_module(d, name)) /* by an attempt before this one */
+		return 0;
+	v = reallocarray(d->modules, d->n_modules + 1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	d->modules = v;
@@ -91,14 +102,6 @@ size_t report_inserted(const struct driver_report *d, enum module_origin from)
 	return n;
 }
 
-bool report_has_module(const struct driver_report *d, const char *name)
-{
-	for (size_t i = 0; i < d->n_modules; i++)
-		if (streq(d->modules[i].name, name))
-			return true;
-	return false;
-}
-
 struct trial report_trial(const struct driver_report *d, const struct kernel *k)
 {
 	return (struct trial){ .name = d->name, .digest = d->bundle.digest, .release = k->release, .build_id = k->build_id };
@@ -114,6 +117,11 @@ void report_phase(struct driver_report *d, const char *name, uint64_t us)
 	}
 	if (d->n_phases < REPORT_PHASES)
 		d->phases[d->n_phases++] = (struct phase){ .name = name, .us = us };
+}
+
+bool report_is_failure(const struct driver_report *d)
+{
+	return reason_exit(d->result.code) != EXIT_DONE || (d->result.code == -E_NO_DEVICE && d->devices.n > 0);
 }
 
 char *report_line(const struct driver_report *d, const struct kernel *k)

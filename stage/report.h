@@ -75,6 +75,7 @@ struct driver_report *report_add_driver(struct report *r, const struct driver *d
 /* The bundle that is used: where from, digest, serial, key. Replaces what was set before. */
 int report_set_bundle(struct bundle_report *b, const struct candidate *c, const struct manifest *m) _must_check_;
 void report_clear_bundle(struct bundle_report *b);
+/* Once for each name. */
 int report_add_module(struct driver_report *d, const char *name, enum module_origin from, uint64_t us) _must_check_;
 /* How many modules came from there. */
 size_t report_inserted(const struct driver_report *d, enum module_origin from);
@@ -86,6 +87,9 @@ struct trial report_trial(const struct driver_report *d, const struct kernel *k)
 struct trial status_trial(const json_t *status, const json_t *driver);
 /* Adds to the phase of that name. */
 void report_phase(struct driver_report *d, const char *name, uint64_t us);
+
+/* A device asks for the driver and has none: no-device too, where no bundle drives what is here. */
+bool report_is_failure(const struct driver_report *d);
 
 /* The line that the journal gets: what, and from where, or why not. Caller frees. */
 char *report_line(const struct driver_report *d, const struct kernel *k);

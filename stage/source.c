@@ -83,9 +83,8 @@ void rejections_free(struct rejections *r)
 /* A bundle that nearly fitted says more than one that was never meant for this machine. */
 static unsigned int telling(int code)
 {
-	static const int order[] = { -E_WRONG_KERNEL, -E_STALE,	   -E_NETWORK,	 -E_CORRUPT,
-				     -E_UNTRUSTED,    -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS,
-				     -E_BLOCKED };
+	static const int order[] = { -E_NO_DEVICE, -E_WRONG_KERNEL, -E_STALE,	 -E_NETWORK,   -E_CORRUPT,
+				     -E_UNTRUSTED, -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS, -E_BLOCKED };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
 		if (order[i] == code)
@@ -131,7 +130,7 @@ int rejections_verdict(const struct rejections *r, const struct source_request *
 
 /* --- candidates --- */
 
-static void candidate_done(struct candidate *c)
+void candidate_done(struct candidate *c)
 {
 	bundle_close(c->bundle);
 	free(c->origin);
@@ -189,7 +188,8 @@ int source_consider(const struct source_request *req, const char *source, unsign
 	v[found->n] = (struct candidate){ .source = source, .origin = strdup(origin), .order = order };
 	if (!v[found->n].origin)
 		return err_sys(err, -ENOMEM, "%s", origin);
-	v[found->n++].bundle = TAKE_PTR(b);
+	v[found->n].bundle = TAKE_PTR(b);
+	judge_rank(req, &v[found->n++]);
 	return 0;
 }
 
@@ -264,7 +264,7 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 	if (r < 0)
 		return r;
 	judge_sort(&found);
-	r = judge_equivocation(&found, req->driver, err);
+	r = judge_equivocation(&found, req->driver, rejected, err);
 	if (r < 0)
 		return r;
 	*ret = found;
@@ -272,46 +272,83 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 	return 0;
 }
 
-/* How many of the sources from this one on are in the network? */
-static unsigned int network_sources(const struct source_request *req, unsigned int from)
+/* How many questions are put to this network source: one, or one for each flavour that its address holds. */
+static unsigned int n_questions(const struct source_request *req, unsigned int i)
 {
-	unsigned int n = 0;
+	const char *rest, *spec = place(req, i);
+	const struct source_ops *ops = spec ? find_ops(spec, &rest) : NULL;
+	const struct strv *flavors = &req->driver->flavors;
 
-	for (unsigned int i = from; i < n_places(req); i++) {
-		const char *rest, *spec = place(req, i);
-		const struct source_ops *ops = spec ? find_ops(spec, &rest) : NULL;
+	if (!ops || !ops->network)
+		return 0;
+	return !req->flavor && flavors->n > 1 && strstr(spec, "{flavor}") ? (unsigned int)flavors->n : 1;
+}
 
-		n += ops && ops->network;
-	}
+/* From this question on: how many are there? */
+static unsigned int questions_left(const struct source_request *req, unsigned int cursor)
+{
+	unsigned int n = 0, done = cursor % LIMIT_FLAVORS;
+
+	for (unsigned int i = cursor / LIMIT_FLAVORS; i < n_places(req); i++, done = 0)
+		n += n_questions(req, i) > done ? n_questions(req, i) - done : 0;
 	return n;
+}
+
+/* Puts one question, in its share of the time: whoever does not answer must leave some for the next. */
+static int ask(const struct source_request *req, unsigned int cursor, struct candidates *found,
+	       struct rejections *rejected, struct err *err)
+{
+	unsigned int i = cursor / LIMIT_FLAVORS, n = questions_left(req, cursor);
+	struct source_request mine = *req;
+	uint64_t now = now_us();
+
+	if (n_questions(req, i) > 1)
+		mine.flavor = req->driver->flavors.v[cursor % LIMIT_FLAVORS];
+	if (mine.flavor && req->passed && strv_has(req->passed, mine.flavor))
+		return 0;
+	/* a source that is healthy is not cut */
+	mine.retry_until_us = req->until_us > now && n > 0 ? now + (req->until_us - now) / n : req->until_us;
+	return look_at(&mine, i, true, found, rejected, err);
 }
 
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err)
 {
 	_cleanup_candidates_ struct candidates found = { 0 };
+	bool enough = false;
 
-	while (*cursor < n_places(req)) {
-		struct source_request mine = *req;
-		uint64_t now = now_us();
-		unsigned int n = network_sources(req, *cursor);
-		int r;
+	while (!enough && *cursor / LIMIT_FLAVORS < n_places(req)) {
+		unsigned int i = *cursor / LIMIT_FLAVORS;
+		int r = 0;
 
-		/* a source that does not answer must leave time for the next one; one that is healthy is not cut */
-		mine.retry_until_us = req->until_us > now && n > 0 ? now + (req->until_us - now) / n : req->until_us;
-		r = look_at(&mine, (*cursor)++, true, &found, rejected, err);
+		if (*cursor % LIMIT_FLAVORS < n_questions(req, i))
+			r = ask(req, *cursor, &found, rejected, err);
 		if (r < 0)
 			return r;
-		if (found.n == 0)
-			continue;
-		*ret = found;
-		found = (struct candidates){ 0 };
-		return 1;
+		(*cursor)++;
+		if (*cursor % LIMIT_FLAVORS >= n_questions(req, i))
+			*cursor = (i + 1) * LIMIT_FLAVORS;
+		enough = found.n > 0 && (found.v[found.n - 1].drives_all || *cursor % LIMIT_FLAVORS == 0);
 	}
-	return 0;
+	if (found.n == 0)
+		return 0;
+	judge_sort(&found);
+	*ret = found;
+	found = (struct candidates){ 0 };
+	return 1;
+}
+
+/* Once modules found no device, only a flavour that is named is asked for: it is not guessed in a network. */
+static bool wants_more(const struct source_request *req)
+{
+	bool more = !req->passed || req->passed->n == 0;
+
+	for (size_t i = 0; !more && i < req->driver->flavors.n; i++)
+		more = !strv_has(req->passed, req->driver->flavors.v[i]);
+	return more;
 }
 
 bool source_has_network(const struct source_request *req)
 {
-	return network_sources(req, 0) > 0;
+	return questions_left(req, 0) > 0 && wants_more(req);
 }

@@ -4,14 +4,16 @@
  * of places with one bundle each; every one is opened, its header verified and judged, and the
  * best that fits is handed out first.
  *
- * The best: the pinned digest, then the highest serial, then the order in From=. All local
- * sources are looked at, headers only.
+ * The best: the pinned digest, then what drives all of the driver's devices that are here, then the
+ * order in Flavor=, then the highest serial, then the order in From=. All local sources are looked at,
+ * headers only.
  */
 #ifndef MODULUS_SOURCE_H
 #define MODULUS_SOURCE_H
 
 #include "bundle.h"
 #include "config.h"
+#include "device.h"
 #include "kernel.h"
 
 struct source_request;
@@ -43,6 +45,8 @@ struct candidate {
 	const char *source;    /* "cache", "usr"; static */
 	char *origin;          /* "usr:/usr/lib/modulus/bundles/REL/x.tar.zst" */
 	unsigned int order;    /* place in From= */
+	bool drives_all;       /* of the driver's devices that are here none is left out */
+	unsigned int flavor;   /* place in Flavor= */
 };
 
 struct candidates {
@@ -50,6 +54,7 @@ struct candidates {
 	size_t n;
 };
 
+void candidate_done(struct candidate *c);
 void candidates_free(struct candidates *c);
 #define _cleanup_candidates_ _cleanup_(candidates_free)
 
@@ -60,6 +65,9 @@ struct source_request {
 	const struct keyring *keys;
 	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
+	const struct device_list *devices; /* all that were found. Where none is the driver's, or NULL: it counts for nothing */
+	const char *flavor; /* the only one that is asked for; NULL: those of Flavor= */
+	struct strv *passed; /* flavours whose modules found no device: not asked for any more. NULL: none was tried */
 	enum bundle_kind kind; /* modules: From= says where; others: its local places, then Runtime= */
 	const char *module; /* of modules: only a bundle that holds this one; NULL: any */
 	const char *digest; /* the one bundle that is wanted, since modules of it are live; NULL: any */
@@ -70,14 +78,16 @@ struct source_request {
 
 /*
  * All fitting bundles in local places, best first, and why the others do not fit. An empty list
- * is no error. -E_EQUIVOCATION: two different bundles with one serial are the best; -ENOMEM.
+ * is no error. -E_EQUIVOCATION: two different bundles with one serial are the best; where they are only
+ * the best of a flavour that is not the first choice, that flavour is rejected. -ENOMEM.
  */
 int source_find_local(const struct source_request *req, struct candidates *ret, struct rejections *rejected,
 		      struct err *err) _must_check_;
 
 /*
  * For when no local bundle could be used: the network sources, one after another, in the order that
- * they are listed in. *cursor starts at 0. 1: *ret holds one candidate; 0: there are no more.
+ * they are listed in. One with {flavor} is asked for each of Flavor=, until one drives all devices.
+ * *cursor starts at 0. 1: *ret holds what one source has, best first; 0: there are no more.
  */
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err) _must_check_;

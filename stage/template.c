@@ -8,12 +8,13 @@
 
 static const char *value_of(const struct source_request *req, const char *name, size_t len)
 {
+	const struct strv *flavors = &req->driver->flavors;
 	const struct {
 		const char *name, *value;
 	} known[] = {
 		{ "name", req->driver->name },
 		{ "version", req->driver->version },
-		{ "flavor", req->driver->flavor ? req->driver->flavor : "" },
+		{ "flavor", req->flavor ? req->flavor : flavors->n ? flavors->v[0] : "" },
 		{ "kind", manifest_kind_word(req->kind) },
 		{ "machine", req->kernel->machine },
 		{ "kernel", req->kernel->release },

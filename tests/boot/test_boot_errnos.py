@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel says of an init that failed is what the report says, errno by errno; and a module that is live already
-is no failure."""
+is no failure. Where the driver of one flavour found no device, that of another gets its turn in the same boot."""
 
 import errno
 import os
 
 import pytest
 
-from rig.faultboots import ERRNOS
+from rig.faultboots import ERRNOS, FLAVOURS, WRONG
 
 SECOND = 1_000_000
 # all others are `init-failed`. ENOEXEC is what the kernel itself says of a module that is not for it
-REASONS = {errno.ENOMEM: "no-space", errno.EKEYREJECTED: "unsigned-module", errno.ENOEXEC: "wrong-kernel"}
+REASONS = {errno.ENOMEM: "no-space", errno.EKEYREJECTED: "unsigned-module", errno.ENOEXEC: "wrong-kernel", errno.ENODEV: "no-device"}
 
 
 @pytest.mark.parametrize("code", ERRNOS)
@@ -39,6 +39,24 @@ def test_a_module_that_is_live_already_is_used_as_it_is(failing_inits):
     assert [module["from"] for module in first["modules"]] == ["bundle"]
     assert [module["from"] for module in second["modules"]] == ["live"]
     assert len(failing_inits.boot.kernel_log("hello_gpu: hello")) == 1
+
+
+def test_after_a_flavour_that_found_no_device_the_other_is_loaded_in_the_same_boot(failing_inits):
+    boot = failing_inits.boot
+    driver = boot.driver("initramfs", FLAVOURS)
+    assert (driver["reason"], driver["flavor"]) == ("loaded", "proprietary"), driver["text"]
+    assert [(module["name"], module["from"]) for module in driver["modules"]] == [("fault_slow", "bundle")]
+    assert "fault_slow" in boot.modules("initramfs") and "fault_enodev" not in boot.modules("initramfs")
+    (first,) = (entry for entry in driver["rejected"] if entry["reason"] != "no-bundle")    # the other drivers'
+    assert first["reason"] == "no-device" and "fault_enodev found no device that it can drive" in first["text"]
+    assert driver["kernel_log"][-1] == "fault_enodev: this device is not supported"
+
+
+def test_a_bundle_for_another_device_is_not_tried(failing_inits):
+    driver = failing_inits.boot.driver("initramfs", WRONG)
+    assert driver["reason"] == "no-device" and driver["devices"] and driver["modules"] == []
+    assert "drives none of the driver's devices here" in driver["text"]
+    assert not failing_inits.boot.kernel_log("fault_einval")
 
 
 def test_no_failing_init_holds_the_boot_up(failing_inits):

@@ -18,7 +18,7 @@ SLOW_US = 2 * SECOND
 # driver -> reason, what the text says, what the kernel said
 OUTCOMES = {
     "fault-einval": ("init-failed", "fault_einval: Invalid argument", "fault_einval: this parameter makes no sense"),
-    "fault-enodev": ("init-failed", "fault_enodev found no device", "fault_enodev: this device is not supported"),
+    "fault-enodev": ("no-device", "fault_enodev found no device", "fault_enodev: this device is not supported"),
     "fault-killable": ("init-hung", "fault_killable was still in its init", "fault_killable: waiting"),
     "fault-oops": ("init-failed", "fault_oops: the process that inserted it was killed",
                    "BUG: kernel NULL pointer dereference"),

@@ -90,13 +90,13 @@ static void check_reference(const char *text)
 static void fuzz_template(char *text)
 {
 	char name[] = "gpu", empty[] = "", *save = NULL, *line = strtok_r(text, "\n", &save), *rest;
-	struct driver driver = { .name = name, .version = empty, .flavor = NULL };
+	struct driver driver = { .name = name, .version = empty };
 	struct kernel kernel = { .machine = "x86_64" };
-	const struct source_request req = { .driver = &driver, .kernel = &kernel, .kind = KIND_MODULES };
+	struct source_request req = { .driver = &driver, .kernel = &kernel, .kind = KIND_MODULES };
 
 	rest = strtok_r(NULL, "\n", &save);
 	driver.version = rest ? rest : empty;
-	driver.flavor = strtok_r(NULL, "\n", &save);
+	req.flavor = strtok_r(NULL, "\n", &save);
 	rest = strtok_r(NULL, "\n", &save);
 	snprintf(kernel.release, sizeof(kernel.release), "%s", rest ? rest : "");
 	for (int style = TEMPLATE_URL; line && style <= TEMPLATE_OCI; style++) {

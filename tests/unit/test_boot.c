@@ -4,6 +4,10 @@
  * each step does by itself is in the other files.
  */
 #include "boot.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
 #include "fakekernel.h"
 #include "store.h"
 
@@ -350,10 +354,190 @@ static void test_a_module_that_the_kernel_refuses_is_not_tried_from_elsewhere(vo
 	put_gpu(p);
 	put_bundle(p, USR "a.tar.zst", 9);
 	put_bundle(p, USR "b.tar.zst", 8);
-	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	fake_kernel_answers("gpu", FAKE_RETURN, -EINVAL);
 	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
-	assert_reason(p, "init-failed", "gpu found no device");
+	assert_reason(p, "init-failed", "gpu: Invalid argument");
 	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \n");
+}
+
+/* --- flavours --- */
+
+/* One module, which needs drm. */
+static void put_flavor(const struct place *p, const char *path, uint64_t serial, const char *flavor, const char *module,
+		       const char *match)
+{
+	_cleanup_blob_ struct blob ko = fake_module_bytes(&(struct fake_module){ .name = module, .depends = "drm" });
+	_cleanup_free_ char *file = str_printf("%s.ko", module);
+	_cleanup_sample_ struct sample s;
+
+	sample_begin(&s);
+	set_text(&s.m->kernel.build_id, NULL);
+	s.m->serial = serial;
+	set_text(&s.m->flavor, flavor);
+	if (match)
+		add_text(&s.m->match, match);
+	sample_file(&s, file, ko.v, ko.n);
+	sample_seal(&s);
+	put_blob(p, path, s.bundle.v, s.bundle.n);
+}
+
+/* Records of attempts that are not over. */
+static unsigned int open_attempts(const struct place *p)
+{
+	_cleanup_close_ int fd = openat(p->fd, TRIALS, O_RDONLY | O_DIRECTORY);
+	DIR *dir = fdopendir(fd);
+	unsigned int n = 0;
+	struct dirent *e;
+
+	assert_non_null(dir);
+	fd = -EBADF;
+	while ((e = readdir(dir))) {
+		_cleanup_free_ char *text = NULL;
+		size_t len;
+
+		if (e->d_name[0] == '.')
+			continue;
+		assert_int_equal(read_whole_at(dirfd(dir), e->d_name, 4096, &text, &len), 0);
+		n += !strstr(text, "\"open\": null");
+	}
+	closedir(dir);
+	return n;
+}
+
+/* Both are there, in the order of Flavor=; the first finds no device. */
+static void make_two_flavors(struct place *p, const char *conf)
+{
+	make_machine(p);
+	put_gpu(p);
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", conf);
+	put_flavor(p, USR "a.tar.zst", 7, "open", "gpu_open", NULL);
+	put_flavor(p, USR "b.tar.zst", 7, "closed", "gpu_closed", NULL);
+	fake_kernel_answers("gpu_open", FAKE_RETURN, -ENODEV);
+}
+
+static void test_after_modules_that_found_no_device_those_of_another_flavour_are_tried(void **state)
+{
+	struct place *p = *state;
+	const json_t *d, *first;
+	json_t *status;
+
+	make_two_flavors(p, CONF "Flavor=open closed\n");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu_open \nfinit gpu_closed \nmknod dev/dri/card0 226:0 0600\n");
+	status = status_of(p);
+	d = driver_of(status);
+	assert_string_equal(text_of(d, "reason"), "loaded");
+	assert_string_equal(text_of(d, "flavor"), "closed");
+	first = json_array_get(json_object_get(d, "rejected"), 0);
+	assert_int_equal(json_array_size(json_object_get(d, "rejected")), 1);
+	assert_string_equal(text_of(first, "reason"), "no-device");
+	assert_contains(text_of(first, "text"), "gpu_open found no device that it can drive");
+	assert_contains(text_of(first, "origin"), "a.tar.zst");
+	/* drm, which the first attempt brought, and the second one's module: each once */
+	assert_int_equal(json_array_size(json_object_get(d, "modules")), 2);
+	json_decref(status);
+	/* the first was an attempt that did no harm, and is not kept where the next boot would try it first */
+	assert_int_equal(cached(p), 1);
+	assert_int_equal(open_attempts(p), 1);
+	assert_int_equal(finish_run(&p->host), EXIT_DONE);
+	assert_int_equal(open_attempts(p), 0);
+}
+
+static void put_firmware(const struct place *p, const char *path, uint64_t serial, const char *flavor)
+{
+	_cleanup_sample_ struct sample s;
+
+	sample_begin(&s);
+	s.m->serial = serial;
+	s.m->kind = KIND_FIRMWARE;
+	set_text(&s.m->kernel.release, NULL);
+	set_text(&s.m->flavor, flavor);
+	sample_file(&s, "usr/lib/firmware/gpu.bin", flavor, strlen(flavor));
+	sample_seal(&s);
+	put_blob(p, path, s.bundle.v, s.bundle.n);
+}
+
+static void test_firmware_is_that_of_the_flavour_that_is_loaded(void **state)
+{
+	struct place *p = *state;
+	const json_t *firmware;
+	json_t *status;
+
+	make_two_flavors(p, CONF "Flavor=closed open\n");
+	put_firmware(p, "root/usr/lib/modulus/bundles/any/a.tar.zst", 9, "open");
+	put_firmware(p, "root/usr/lib/modulus/bundles/any/b.tar.zst", 8, "closed");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	status = status_of(p);
+	firmware = json_object_get(driver_of(status), "firmware");
+	assert_string_equal(text_of(driver_of(status), "flavor"), "closed");
+	assert_string_equal(text_of(firmware, "flavor"), "closed");
+	json_decref(status);
+}
+
+static void test_without_a_wish_any_other_flavour_is_tried(void **state)
+{
+	struct place *p = *state;
+
+	make_two_flavors(p, CONF);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "loaded", "1 modules from usr:");
+	assert_contains(fake_kernel_log(), "finit gpu_open \nfinit gpu_closed \n");
+}
+
+static void test_a_flavour_is_tried_once_and_only_those_that_are_asked_for(void **state)
+{
+	struct place *p = *state;
+
+	make_two_flavors(p, CONF "Flavor=open\n");
+	put_flavor(p, USR "c.tar.zst", 6, "open", "gpu_older", NULL);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "no-device", "a.tar.zst: gpu_open found no device that it can drive: No such device");
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu_open \n");
+	assert_int_equal(cached(p), 1);
+}
+
+static void test_after_any_other_failure_no_flavour_is_tried(void **state)
+{
+	struct place *p = *state;
+
+	make_two_flavors(p, CONF "Flavor=open closed\n");
+	fake_kernel_answers("gpu_open", FAKE_RETURN, -EINVAL);
+	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_reason(p, "init-failed", "gpu_open: Invalid argument");
+	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu_open \n");
+}
+
+static void test_when_no_flavour_finds_a_device_both_are_in_the_report(void **state)
+{
+	struct place *p = *state;
+	json_t *status;
+
+	make_two_flavors(p, CONF "Flavor=open closed\n[Policy]\nRequired=yes\n");
+	fake_kernel_answers("gpu_closed", FAKE_RETURN, -ENODEV);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "no-device", "found no device that it can drive");
+	status = status_of(p);
+	assert_int_equal(json_array_size(json_object_get(driver_of(status), "rejected")), 2);
+	json_decref(status);
+	/* a device is there, and its driver is not */
+	assert_contains(fake_kernel_log(), "emergency.target");
+	assert_int_equal(open_attempts(p), 0);
+}
+
+static void test_a_bundle_for_other_devices_is_neither_read_nor_tried(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_gpu(p);
+	put_flavor(p, USR "a.tar.zst", 7, "open", "gpu_open", "pci:v000010DEd*");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "no-device", "a.tar.zst: drives none of the driver's devices here");
+	assert_string_equal(fake_kernel_log(), "");
+	assert_false(is_there(p, "root/var"));
+	put_flavor(p, USR "b.tar.zst", 7, "closed", "gpu_closed", "pci:v00001AF4d00001050*");
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
+	assert_reason(p, "loaded", "b.tar.zst");
 }
 
 static void test_a_cache_that_cannot_be_written_is_a_warning(void **state)
@@ -442,10 +626,10 @@ static void test_finish_does_not_try_again_what_failed(void **state)
 	put_gpu(p);
 	put_bundle(p, USR "x.tar.zst", 7);
 	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
-	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
 	assert_int_equal(finish_run(&p->host), EXIT_DONE);
 	assert_string_equal(fake_kernel_log(), "probe drm\nfinit gpu \n");
-	assert_reason(p, "init-failed", "");
+	assert_reason(p, "no-device", "gpu found no device");
 }
 
 static void test_where_boot_did_not_run_finish_does_its_work(void **state)
@@ -507,7 +691,7 @@ static void test_only_what_was_loaded_is_blessed(void **state)
 	put_gpu(p);
 	put_bundle(p, USR "x.tar.zst", 9);
 	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
-	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
 	assert_int_equal(bless_run(&p->host), EXIT_DONE);
 	assert_false(is_there(p, "root/var/lib/modulus/serials"));
 }
@@ -677,11 +861,11 @@ static void test_a_refusal_by_the_kernel_is_no_miss(void **state)
 	put_bundle_of(p, USR "a.tar.zst", 9, "ill_signed");
 	put_bundle_of(p, USR "b.tar.zst", 8, "gpu");
 	fake_kernel_answers("ill_signed", FAKE_RETURN, -EKEYREJECTED);
-	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
+	fake_kernel_answers("gpu", FAKE_RETURN, -EINVAL);
 	for (unsigned int i = 0; i < 5; i++) {
 		snprintf(id, sizeof(id), "%u\n", i);
 		assert_int_equal(boot_and_crash(p, id), EXIT_KERNEL);
-		assert_reason(p, "init-failed", "gpu found no device");
+		assert_reason(p, "init-failed", "gpu: Invalid argument");
 		assert_int_equal(finish_run(&p->host), EXIT_DONE);
 	}
 }
@@ -834,7 +1018,7 @@ static void test_a_rival_gets_its_device_back_when_the_driver_fails(void **state
 	put_bundle(p, USR "x.tar.zst", 7);
 	put_rival(p);
 	fake_kernel_answers("gpu", FAKE_RETURN, -ENODEV);
-	assert_int_equal(boot_run(&p->host), EXIT_KERNEL);
+	assert_int_equal(boot_run(&p->host), EXIT_DONE);
 	assert_text(p, "live/sys/bus/pci/drivers/nouveau/bind", "0000:00:02.0");
 	assert_false(is_there(p, "live/run/modprobe.d"));
 }
@@ -864,6 +1048,13 @@ int main(void)
 		at_place(test_a_bundle_of_which_nothing_is_live_is_passed_over_for_the_next),
 		at_place(test_a_damaged_copy_in_the_cache_is_replaced_by_the_good_one),
 		at_place(test_a_module_that_the_kernel_refuses_is_not_tried_from_elsewhere),
+		at_place(test_after_modules_that_found_no_device_those_of_another_flavour_are_tried),
+		at_place(test_firmware_is_that_of_the_flavour_that_is_loaded),
+		at_place(test_without_a_wish_any_other_flavour_is_tried),
+		at_place(test_a_flavour_is_tried_once_and_only_those_that_are_asked_for),
+		at_place(test_after_any_other_failure_no_flavour_is_tried),
+		at_place(test_when_no_flavour_finds_a_device_both_are_in_the_report),
+		at_place(test_a_bundle_for_other_devices_is_neither_read_nor_tried),
 		at_place(test_a_cache_that_cannot_be_written_is_a_warning),
 		at_place(test_firmware_is_where_the_kernel_was_told_to_look),
 		at_place(test_a_serial_that_nobody_blessed_binds_nobody),

@@ -19,6 +19,7 @@ static void parsed_done(struct parsed *p)
 {
 	free(p->d.version);
 	free(p->d.digest);
+	strv_free(&p->d.flavors);
 	strv_free(&p->d.match);
 	strv_free(&p->d.load);
 	strv_free(&p->d.options);

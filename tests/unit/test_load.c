@@ -402,7 +402,7 @@ static void test_each_answer_of_the_kernel_has_its_reason(void **state)
 		int answer, code;
 		const char *says;
 	} cases[] = {
-		{ -ENODEV, -E_INIT_FAILED, "gpu found no device that it can drive" },
+		{ -ENODEV, -E_NO_DEVICE, "gpu found no device that it can drive" },
 		{ -ENOENT, -E_INIT_FAILED, "gpu needs a symbol that is not there" },
 		{ -ENOEXEC, -E_WRONG_KERNEL, "gpu is not for this kernel: Exec format error" },
 		{ -EINVAL, -E_INIT_FAILED, "gpu: Invalid argument" },
@@ -428,6 +428,25 @@ static void test_each_answer_of_the_kernel_has_its_reason(void **state)
 		assert_string_equal(fake_kernel_log(), "finit gpu \n"); /* nothing after it */
 		assert_string_equal(reported(&l), "");
 	}
+}
+
+/* The device was found by then; or what says so is not the driver. */
+static void test_no_device_is_the_word_of_the_first_of_the_bundles_modules_alone(void **state)
+{
+	_cleanup_loading_ struct loading l, of_tree;
+
+	loading_begin(&l, state);
+	add_module(&l, "gpu", NULL);
+	add_module(&l, "later", "gpu");
+	fake_kernel_answers("later", FAKE_RETURN, -ENODEV);
+	assert_int_equal(load_one(&l, "later"), -E_INIT_FAILED);
+	assert_contains(l.err.text, "later found no device that it can drive");
+	loading_begin(&of_tree, state);
+	put_module_tree(of_tree.place, tree);
+	add_module(&of_tree, "other", "ttm");
+	fake_kernel_answers("drm", FAKE_RETURN, -ENODEV);
+	assert_int_equal(load_one(&of_tree, "other"), -E_INIT_FAILED);
+	assert_contains(of_tree.err.text, "ttm found no device that it can drive");
 }
 
 static void test_a_module_that_somebody_else_inserted_meanwhile_is_fine(void **state)
@@ -860,6 +879,7 @@ int main(void)
 		at_place(test_softdeps_go_first_where_they_can),
 		at_place(test_a_softdep_that_fails_is_a_wish_not_granted),
 		at_place(test_each_answer_of_the_kernel_has_its_reason),
+		at_place(test_no_device_is_the_word_of_the_first_of_the_bundles_modules_alone),
 		at_place(test_a_module_that_somebody_else_inserted_meanwhile_is_fine),
 		at_place(test_an_insert_that_kills_its_process_has_failed),
 		at_place(test_an_in_tree_module_that_fails_stops_what_needs_it),

@@ -280,6 +280,18 @@ static void test_there_is_room_for_so_many_phases_and_modules(void **state)
 	assert_int_equal(strlen(rep->modules[0].name), LIMIT_NAME_BYTES);
 }
 
+static void test_a_module_is_in_it_once_as_the_first_attempt_found_it(void **state)
+{
+	_cleanup_report_ struct report r = { 0 };
+	struct driver_report *rep = report_add_driver(&r, &(struct driver){ .name = (char[]){ "gpu" } });
+
+	(void)state;
+	assert_int_equal(report_add_module(rep, "drm", MODULE_KERNEL, 10), 0);
+	assert_int_equal(report_add_module(rep, "drm", MODULE_LIVE, 0), 0);
+	assert_int_equal(rep->n_modules, 1);
+	assert_int_equal(rep->modules[0].from, MODULE_KERNEL);
+}
+
 /* --- status.json --- */
 
 static void test_the_status_is_written_and_read_again(void **state)
@@ -325,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_line_says_what_was_loaded_and_from_where),
+		cmocka_unit_test(test_a_module_is_in_it_once_as_the_first_attempt_found_it),
 		cmocka_unit_test(test_the_line_says_why_nothing_was_loaded),
 		cmocka_unit_test(test_every_field_of_a_driver_is_in_the_json),
 		cmocka_unit_test(test_what_is_not_known_is_null),

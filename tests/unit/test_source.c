@@ -19,6 +19,7 @@ struct kind_of {
 	enum bundle_kind kind;
 	unsigned int key;
 	const char *content; /* of the module: makes another digest */
+	const char *match; /* globs of the manifest, with blanks between */
 };
 
 static struct blob bundle_like(const struct kind_of *k, char *ret_digest)
@@ -37,6 +38,8 @@ static struct blob bundle_like(const struct kind_of *k, char *ret_digest)
 		set_text(&s.m->flavor, k->flavor);
 	if (k->serial)
 		s.m->serial = k->serial;
+	if (k->match)
+		assert_int_equal(strv_add_words(&s.m->match, k->match, NULL), 0);
 	s.m->kind = k->kind;
 	s.key = k->key;
 	if (k->kind == KIND_MODULES) {
@@ -91,6 +94,10 @@ struct search {
 	struct kernel kernel;
 	struct cmdline cmdline;
 	enum bundle_kind kind;
+	struct device devices[3];
+	size_t n_devices;
+	const char *flavor; /* asked for alone */
+	struct strv passed;
 	struct candidates found;
 	struct rejections rejected;
 	struct err err;
@@ -122,14 +129,19 @@ static void search_done(struct search *s)
 	free(s->driver.digest);
 	strv_free(&s->driver.from);
 	strv_free(&s->driver.runtime);
+	strv_free(&s->driver.flavors);
+	strv_free(&s->driver.match);
+	strv_free(&s->passed);
 }
 
 #define _cleanup_search_ _cleanup_(search_done)
 
 static int search(struct search *s, const struct place *p)
 {
+	const struct device_list devices = { .v = s->devices, .n = s->n_devices };
 	const struct source_request req = { .host = &p->host, .cmdline = &s->cmdline, .kernel = &s->kernel,
 					    .keys = sample_ring(0), .config = &s->config, .driver = &s->driver,
+					    .devices = &devices, .flavor = s->flavor, .passed = &s->passed,
 					    .kind = s->kind };
 
 	search_forget(s);
@@ -237,12 +249,11 @@ static void test_a_pin_a_floor_and_a_flavour_are_about_modules(void **state)
 	s.kind = KIND_FIRMWARE;
 	s.driver.min_serial = 8;
 	set_text(&s.driver.digest, "0000000000000000000000000000000000000000000000000000000000000000");
-	set_text(&s.driver.flavor, "open");
+	add_text(&s.driver.flavors, "open");
 	put_bundle(p, USR_ANY "fw.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .serial = 7 });
 	put_bundle(p, USR_ANY "other.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .serial = 9, .flavor = "closed" });
 	assert_int_equal(search(&s, p), 0);
 	assert_string_equal(found_names(&s), "fw.tar.zst");
-	free(s.driver.flavor);
 }
 
 static void test_runtime_adds_places_for_what_is_bound_to_no_kernel(void **state)
@@ -593,6 +604,205 @@ static void test_flavours_number_their_serials_by_themselves(void **state)
 	assert_string_equal(found_names(&s), "x.tar.zst y.tar.zst");
 }
 
+/* --- which devices, which flavour --- */
+
+#define OLD "pci:v000010DEd00001B06sv00001028sd0000129Ebc03sc00i00"
+#define NEW "pci:v000010DEd00002330sv000010DEd000016C1bc03sc02i00"
+#define NEWER "pci:v000010DEd00002C3Asv000010DEd00000000bc03sc02i00"
+#define AUDIO "pci:v000010DEd000010EFsv00001028sd0000129Ebc04sc03i00"
+/* for all that the driver asks for but the old ones; for those that are known, the newest not among them */
+#define OPEN { .flavor = "open", .serial = 5, .match = "!pci:v000010DEd00001B0[0246]* pci:v000010DEd*bc03sc0[02]*" }
+#define CLOSED { .flavor = "closed", .serial = 9, .match = "pci:v000010DEd00001B0[0246]* pci:v000010DEd00002330*" }
+
+static void have_devices(struct search *s, const char *a, const char *b)
+{
+	static char first[128], second[128];
+
+	snprintf(first, sizeof(first), "%s", a);
+	snprintf(second, sizeof(second), "%s", b ? b : "");
+	s->devices[0] = (struct device){ .modalias = first };
+	s->devices[1] = (struct device){ .modalias = second };
+	s->n_devices = b ? 2 : 1;
+}
+
+static void test_the_devices_that_are_here_and_then_flavor_decide_and_no_serial(void **state)
+{
+	static const struct {
+		const char *flavors, *device, *other, *found;
+		int verdict; /* of no device at all */
+	} cases[] = {
+		{ "open closed", NEW, NULL, "open.tar.zst closed.tar.zst", 0 },
+		{ "closed open", NEW, NULL, "closed.tar.zst open.tar.zst", 0 },
+		{ "open closed", OLD, NULL, "closed.tar.zst", 0 },
+		{ "closed open", NEWER, NULL, "open.tar.zst", 0 },
+		/* what drives both goes before what drives one */
+		{ "open closed", OLD, NEW, "closed.tar.zst open.tar.zst", 0 },
+		{ "closed open", NEWER, NEW, "open.tar.zst closed.tar.zst", 0 },
+		{ "open closed", OLD, NEWER, "open.tar.zst closed.tar.zst", 0 },
+		/* devices that do not ask for the driver count for nothing */
+		{ "open closed", NEW, AUDIO, "open.tar.zst closed.tar.zst", 0 },
+		{ "open closed", AUDIO, NULL, "open.tar.zst closed.tar.zst", 0 },
+		/* any flavour: the serial */
+		{ "", NEW, NULL, "closed.tar.zst open.tar.zst", 0 },
+		{ "", OLD, NULL, "closed.tar.zst", 0 },
+		{ "open", OLD, NULL, "", -E_NO_DEVICE },
+		{ "closed", NEWER, NULL, "", -E_NO_DEVICE },
+		{ "none", NEWER, NULL, "", -E_NO_BUNDLE },
+	};
+	struct place *p = *state;
+
+	put_bundle(p, USR "open.tar.zst", &(struct kind_of)OPEN);
+	put_bundle(p, USR "closed.tar.zst", &(struct kind_of)CLOSED);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_search_ struct search s;
+		struct err err;
+
+		search_begin(&s);
+		add_text(&s.driver.match, "pci:v000010DEd*bc03sc0[02]*");
+		assert_int_equal(strv_add_words(&s.driver.flavors, cases[i].flavors, NULL), 0);
+		have_devices(&s, cases[i].device, cases[i].other);
+		assert_int_equal(search(&s, p), 0);
+		assert_string_equal(found_names(&s), cases[i].found);
+		if (cases[i].verdict < 0)
+			assert_int_equal(verdict(&s, &err), cases[i].verdict);
+		if (cases[i].verdict == -E_NO_DEVICE)
+			assert_contains(err.text, "drives none of the driver's devices here");
+	}
+}
+
+static void test_a_bundle_that_names_no_device_drives_all(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+
+	search_begin(&s);
+	add_text(&s.driver.match, "pci:*");
+	have_devices(&s, OLD, NEWER);
+	put_bundle(p, USR "a.tar.zst", &(struct kind_of)CLOSED);
+	put_bundle(p, USR "b.tar.zst", &(struct kind_of){ .serial = 1 });
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "b.tar.zst a.tar.zst");
+}
+
+static void test_a_pin_is_of_one_bundle_and_drives_what_it_drives(void **state)
+{
+	char digest[65];
+	_cleanup_blob_ struct blob b = bundle_like(&(struct kind_of)CLOSED, digest);
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+	struct err err;
+
+	search_begin(&s);
+	add_text(&s.driver.match, "pci:*");
+	set_text(&s.driver.digest, digest);
+	put_blob(p, USR "closed.tar.zst", b.v, b.n);
+	put_bundle(p, USR "open.tar.zst", &(struct kind_of)OPEN);
+	have_devices(&s, NEW, NULL);
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "closed.tar.zst");
+	have_devices(&s, NEWER, NULL);
+	assert_int_equal(search(&s, p), 0);
+	assert_int_equal(verdict(&s, &err), -E_STALE); /* the other one drives it and is not the pinned one */
+}
+
+static void test_a_flavour_that_found_no_device_is_not_asked_for_again(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+	const struct source_request req = { .driver = &s.driver, .passed = &s.passed };
+
+	search_begin(&s);
+	add_text(&s.driver.from, "https://a.example.com/modules");
+	assert_true(source_has_network(&req));
+	put_bundle(p, USR "open.tar.zst", &(struct kind_of)OPEN);
+	put_bundle(p, USR "closed.tar.zst", &(struct kind_of)CLOSED);
+	add_text(&s.passed, "open");
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "closed.tar.zst");
+	assert_int_equal(s.rejected.v[0].why.code, -E_NO_DEVICE);
+	/* a network is asked for what Flavor= names, and not for guesses */
+	assert_false(source_has_network(&req));
+	add_text(&s.driver.flavors, "open");
+	assert_false(source_has_network(&req));
+	add_text(&s.driver.flavors, "closed");
+	assert_true(source_has_network(&req));
+	add_text(&s.passed, "closed");
+	assert_false(source_has_network(&req));
+}
+
+static void test_a_network_source_is_asked_for_each_flavour_that_is_left(void **state)
+{
+	static const struct {
+		const char *passed, *asked;
+	} cases[] = {
+		{ NULL, "/a/open /a/closed /b /c/open/open /c/closed/closed" },
+		{ "open", "/a/closed /b /c/closed/closed" },
+	};
+	struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_search_ struct search s;
+		const struct source_request req = { .host = &p->host, .cmdline = &s.cmdline, .kernel = &s.kernel,
+						    .keys = sample_ring(0), .config = &s.config, .driver = &s.driver,
+						    .passed = &s.passed, .kind = KIND_MODULES, .until_us = now_us() };
+		char asked[256] = "";
+		unsigned int cursor = 0;
+
+		search_begin(&s);
+		assert_int_equal(strv_add_words(&s.driver.from, "http://127.0.0.1:1/a/{flavor} http://127.0.0.1:1/b usr: "
+						"http://127.0.0.1:1/c/{flavor}/{flavor}", NULL), 0);
+		assert_int_equal(strv_add_words(&s.driver.flavors, "open closed", NULL), 0);
+		if (cases[i].passed)
+			add_text(&s.passed, cases[i].passed);
+		assert_int_equal(source_find_network(&req, &cursor, &s.found, &s.rejected, &s.err), 0);
+		for (size_t j = 0; j < s.rejected.n; j++) {
+			const char *path = NULL;
+
+			assert_true(str_prefix(s.rejected.v[j].origin, "http://127.0.0.1:1", &path));
+			snprintf(asked + strlen(asked), sizeof(asked) - strlen(asked), "%s%s", j ? " " : "", path);
+		}
+		assert_string_equal(asked, cases[i].asked);
+	}
+}
+
+static void test_two_truths_of_a_flavour_that_is_second_choice_take_that_flavour_away(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+
+	search_begin(&s);
+	assert_int_equal(strv_add_words(&s.driver.flavors, "open closed", NULL), 0);
+	put_bundle(p, USR "a.tar.zst", &(struct kind_of){ .flavor = "closed", .content = "x" });
+	put_bundle(p, USR "b.tar.zst", &(struct kind_of){ .flavor = "closed", .content = "y" });
+	put_bundle(p, USR "c.tar.zst", &(struct kind_of){ .flavor = "closed", .serial = 1 });
+	put_bundle(p, USR "d.tar.zst", &(struct kind_of){ .flavor = "open", .serial = 1 });
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "d.tar.zst");
+	assert_int_equal(s.rejected.n, 1);
+	assert_int_equal(s.rejected.v[0].why.code, -E_EQUIVOCATION);
+	strv_free(&s.driver.flavors);
+	assert_int_equal(strv_add_words(&s.driver.flavors, "closed open", NULL), 0);
+	assert_int_equal(search(&s, p), -E_EQUIVOCATION);
+}
+
+static void test_firmware_is_that_of_the_modules_flavour(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+
+	search_begin(&s);
+	s.kind = KIND_FIRMWARE;
+	assert_int_equal(strv_add_words(&s.driver.flavors, "open closed", NULL), 0);
+	put_bundle(p, USR_ANY "open.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .flavor = "open" });
+	put_bundle(p, USR_ANY "closed.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .flavor = "closed", .serial = 9 });
+	put_bundle(p, USR_ANY "both.tar.zst", &(struct kind_of){ .kind = KIND_FIRMWARE, .serial = 1 });
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "closed.tar.zst open.tar.zst both.tar.zst");
+	s.flavor = "open";
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "open.tar.zst both.tar.zst");
+}
+
 static void test_what_was_in_use_here_is_not_undercut(void **state)
 {
 	char digest[65];
@@ -642,7 +852,7 @@ static void test_a_pin_may_undercut_what_was_in_use(void **state)
 static void test_the_verdict_is_the_failure_that_says_most(void **state)
 {
 	/* each says more than those before it */
-	static const int order[] = { -EIO,	    -E_WRONG_KERNEL, -E_STALE,	  -E_NETWORK, -E_CORRUPT,
+	static const int order[] = { -EIO,	    -E_NO_DEVICE,   -E_WRONG_KERNEL, -E_STALE,	  -E_NETWORK, -E_CORRUPT,
 				     -E_UNTRUSTED, -E_EQUIVOCATION, -E_UNSIGNED, -E_AMBIGUOUS };
 	struct driver d = { 0 };
 	const struct source_request req = { .driver = &d };
@@ -734,6 +944,13 @@ int main(void)
 		at_place(test_two_bundles_with_one_serial_are_equivocation_and_neither_is_taken),
 		at_place(test_equivocation_below_the_best_does_not_matter),
 		at_place(test_flavours_number_their_serials_by_themselves),
+		at_place(test_the_devices_that_are_here_and_then_flavor_decide_and_no_serial),
+		at_place(test_a_bundle_that_names_no_device_drives_all),
+		at_place(test_a_pin_is_of_one_bundle_and_drives_what_it_drives),
+		at_place(test_a_flavour_that_found_no_device_is_not_asked_for_again),
+		at_place(test_a_network_source_is_asked_for_each_flavour_that_is_left),
+		at_place(test_two_truths_of_a_flavour_that_is_second_choice_take_that_flavour_away),
+		at_place(test_firmware_is_that_of_the_modules_flavour),
 		at_place(test_what_was_in_use_here_is_not_undercut),
 		at_place(test_a_pin_may_undercut_what_was_in_use),
 		cmocka_unit_test(test_the_verdict_is_the_failure_that_says_most),

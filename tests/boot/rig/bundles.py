@@ -63,7 +63,8 @@ class Programs:
         return output
 
     def build_of_module(self, kernel: Kernel, key: KeyPair, output: Path, name: str, module: Path,
-                        module_key: ModuleKey | None = None, with_build_id: bool = True, serial: int = 1) -> Path:
+                        module_key: ModuleKey | None = None, with_build_id: bool = True, serial: int = 1,
+                        flavor: str = "", match: str = "") -> Path:
         """A signed bundle of one module file, which gets the kernel's own signature by `module_key` as well.
 
         Without a build-id the builder sees neither the kernel's image nor its Module.symvers."""
@@ -73,6 +74,7 @@ class Programs:
         run(self.modulus, "build", "--name", name, "--version", "1", "--serial", serial, "--kernel", kernel.release,
             "--kernel-dir", kernel.modules if with_build_id else folder, *(_identity(kernel) if with_build_id else []),
             *(["--module-key", module_key.secret, "--module-cert", module_key.certificate] if module_key else []),
+            *(["--flavor", flavor] if flavor else []), *(["--match", match] if match else []),
             "--modules", folder, "--key", key.secret, "--output", output)
         if ("build_id" in json.loads(Parts.of(output).manifest)["kernel"]) != with_build_id:
             raise RigError(f"{output}: {'no' if with_build_id else 'a'} build-id is in its manifest")

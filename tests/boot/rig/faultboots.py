@@ -36,16 +36,23 @@ def _layer(room: Path, made: Path) -> list[str]:
 # what our own code tells apart, what drivers really return, and one that is no errno of user space (EPROBE_DEFER)
 ERRNOS = [errno.EPERM, errno.ENOENT, errno.EIO, errno.ENOEXEC, errno.EAGAIN, errno.ENOMEM, errno.EBUSY, errno.EEXIST,
           errno.ENODEV, errno.ENOSPC, errno.EKEYREJECTED, 517]
+# one driver in two flavours, of which the first finds no device; one whose only bundle is for another device
+FLAVOURS, WRONG = "two-flavours", "wrong-device"
 
 
 def failing_inits(shop: Workshop) -> SimpleNamespace:
-    """A driver for each errno, and behind them one module under two names: the second finds it live."""
+    """A driver for each errno, and behind them one module under two names: the second finds it live. Then flavours."""
     room, saved = shop.room("failing-inits"), small.saved_boot(shop)
     names = {f"errno-{code}": code for code in ERRNOS}
     on_usr = {name: shop.bundle_of(room, name, shop.faults["fault_errno"]) for name in names}
     on_usr |= {name: shop.bundle_of(room, name, shop.hello) for name in ("live-first", "live-second")}
     drivers = {name: driver_file(extra=f"Options=fault_errno code={names[name]}\n" if name in names else "")
                for name in on_usr}
+    (room / "second").mkdir()
+    on_usr["first"] = shop.bundle_of(room, FLAVOURS, shop.faults["fault_enodev"], flavor="open")
+    on_usr["second"] = shop.bundle_of(room / "second", FLAVOURS, shop.faults["fault_slow"], flavor="proprietary", serial=9)
+    on_usr[WRONG] = shop.bundle_of(room, WRONG, shop.faults["fault_einval"], match="pci:v000010DEd*")
+    drivers |= {FLAVOURS: driver_file(extra="Flavor=open proprietary\n"), WRONG: driver_file()}
     made = small.make_disk(room, shop.usr_image(room, "usr", Usr(on_usr, in_tree=True)),
                            small.root_image(room, shop.operator_files(drivers)))
     return SimpleNamespace(boot=saved.boot("failing-inits", room, _layer(room, made)))
