@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipe behind `make nvidia-bundles`, on a machine whose apt has a package of a small driver. tests/boot runs it with the
 real one."""
+import gzip
 import json
 import os
 import shutil
@@ -20,6 +21,17 @@ RECIPE = TREE / "ignition/drivers/nvidia/bundles.sh"
 MODULES = ["nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm", "nvidia-peermem"]
 SOURCE = MODINFO % (elf.vermagic(RELEASE), "") + 'const char version[] __attribute__((section(".modinfo"))) = "version=535.1";\nint value;\n'
 OPEN, PROPRIETARY, FIRMWARE = "nvidia-open-kernel-dkms", "nvidia-kernel-dkms", "firmware-nvidia-gsp"
+# GPUs: two Pascals, which the proprietary modules drive alone; a Turing and a Hopper, which both do
+README = """In the below table, if three IDs are listed, the first is the PCI Device ID.
+
+| Product Name                                    | PCI ID         |
+| ----------------------------------------------- | -------------- |
+| Quadro RTX 8000                                 | 1E30 1028 129E |
+| NVIDIA H100 PCIe                                | 2331           |
+"""
+LISTS = {"nvidia.ids": "10DE1B02\n10DE1B06\n10DE1E30\n10DE1E37\n10DE2331\n", "nvidia-open.ids": "10DE1E37\n"}
+RULES = {"open": ["pci:v000010DEd*bc03sc0[02]*", "!pci:v000010DEd00001B0[26]*"],
+         "proprietary": ["pci:v000010DEd00001B0[26]*", "pci:v000010DEd00001E3[07]*", "pci:v000010DEd00002331*"]}
 LIBRARIES = {"libcuda1": "libcuda", "libcudadebugger1": "libcudadebugger", "libnvcuvid1": "libnvcuvid",
              "libnvidia-allocator1": "libnvidia-allocator", "libnvidia-cfg1": "libnvidia-cfg", "libnvidia-encode1": "libnvidia-encode",
              "libnvidia-fbc1": "libnvidia-fbc", "libnvidia-ml1": "libnvidia-ml", "libnvidia-nvvm4": "libnvidia-nvvm",
@@ -54,6 +66,11 @@ case "$*" in *madison*) for name; do :; done
 [ ! -e "{folder}/$name.deb" ] || echo " $name | $(dpkg-deb -f "{folder}/$name.deb" Version) | somewhere contrib/Packages" ;; esac
 """
 
+# NVIDIA's own list; the last one is of a branch before this driver's
+CHIPS = [{"devid": "0x1B02", "name": "TITAN Xp", "features": ["runtimepm"]}, {"devid": "0x1b06", "name": "GTX", "features": []},
+         {"devid": "0x1E30", "subdevid": "0x129E", "subvendorid": "0x1028", "name": "RTX", "features": ["geforce", "kernelopen"]},
+         {"devid": "0x1E37", "name": "RTX", "features": ["kernelopen"]}, {"devid": "0x2331", "name": "H100", "features": ["kernelopen"]},
+         {"devid": "0x1180", "name": "GTX 680", "legacybranch": "470.xx", "features": []}]
 
 INSTALLER = """case "$1 $2" in "--extract-only --target") cp -a {tree} "$3" ;; *) exit 1 ;; esac
 """
@@ -78,6 +95,7 @@ class Machine:
         assert modulus("keygen", "--secret", self.key, "--public", public).returncode == DONE
         self.tree = folder / "tree"
         self.package()
+        self.package_lists()
 
     def deb(self, name: str, version: str = "535.1-2") -> None:
         """What is in self.tree, as a package."""
@@ -96,7 +114,15 @@ class Machine:
 
     def package(self, source: str = SOURCE, call: str = CALL, name: str = OPEN) -> None:
         self.source(self.tree / "usr/src/nvidia-535.1", source, call)
+        if name == OPEN:
+            self.put("usr/share/doc/nvidia-open-kernel-dkms/README.md.gz")
+            (self.tree / "usr/share/doc/nvidia-open-kernel-dkms/README.md.gz").write_bytes(gzip.compress(README.encode()))
         self.deb(name)
+
+    def package_lists(self, **lists: str) -> None:
+        for name, content in {**LISTS, **lists}.items():
+            self.put(f"usr/share/nvidia/{name}", content)
+        self.deb("nvidia-detect")
 
     def put(self, path: str, content: str = "535.1", mode: int = 0o644) -> None:
         file = self.tree / path
@@ -124,12 +150,14 @@ class Machine:
         self.put("usr/share/bug/nvidia-smi/script", mode=0o755)
         self.deb("nvidia-smi", f"{version}-2")
 
-    def installer(self, version: str = "535.1") -> Path:
+    def installer(self, version: str = "535.1", chips: list[dict] = CHIPS) -> Path:
         """As NVIDIA's unpacks: libraries and programs at the top, those for 32 bits in 32/."""
         self.source(self.tree / "kernel-open")
         self.source(self.tree / "kernel")
         self.put(".manifest", f"NVIDIA Accelerated Graphics Driver for Linux-x86_64\n{version}\n0644 ...\n")
         self.put("firmware/gsp_ga10x.bin")
+        if chips:
+            self.put("supported-gpus/supported-gpus.json", json.dumps({"chips": chips}, indent=2))
         for path in ("libcuda.so.535.1", "libnvidia-ml.so.535.1", "libGLX_nvidia.so.535.1", "32/libcuda.so.535.1"):
             self.library(path, path.split("/")[-1].replace("535.1", "1"))
         for name in ("nvidia-smi", "nvidia-settings", "nvidia-installer"):
@@ -179,11 +207,11 @@ def test_what_was_fetched_and_compiled_is_used_again(machine):
     (machine.cache / "nvidia/.work.killed").mkdir()
     code, _, err = machine.run()
     assert code == 0 and "fetching" not in err and "compiling" not in err
-    assert len(machine.kept()) == 3      # source, modules, bundle
+    assert len(machine.kept()) == 4      # source, lists of GPUs, modules, bundle
     # another kernel: other modules of the same source
     (machine.build / ".config").write_text("CONFIG_OTHER=y\n")
     code, _, err = machine.run()
-    assert code == 0 and "compiling" in err and len(machine.kept()) == 4
+    assert code == 0 and "compiling" in err and len(machine.kept()) == 5
 
 
 @pytest.mark.parametrize(("changes", "says"), [
@@ -196,7 +224,7 @@ def test_what_was_fetched_and_compiled_is_used_again(machine):
     ({"KERNEL_BUILD": "/tmp"}, f"/tmp is no build tree of kernel {RELEASE}"),
     ({"NVIDIA_VERSION": "1.2"}, "Debian has no nvidia-open-kernel-dkms 1.2, but 535.1-2"),
     ({"NVIDIA_VERSION": "35.1"}, "Debian has no nvidia-open-kernel-dkms 35.1, but 535.1-2"),
-    ({"FLAVOR": "closed"}, "FLAVOR=closed is neither open nor proprietary"),
+    ({"FLAVOR": "open closed"}, "FLAVOR= has 'closed'; it takes open and proprietary"),
     ({"FLAVOR": "proprietary"},
      "this machine's package sources have no nvidia-kernel-dkms: it is in Debian's components contrib and non-free"),
     ({"BUNDLES": "modules libraries"}, "BUNDLES= has 'libraries'; it takes modules, firmware and runtime"),
@@ -239,7 +267,7 @@ def test_a_driver_that_does_not_compile(machine):
     code, out, err = machine.run()
     assert code == 1 and out == ""
     assert "error" in err and err.splitlines()[-1] == f"modulus: nvidia: 535.1 does not compile for {RELEASE}"
-    assert machine.kept() == ["open-535.1"]
+    assert machine.kept() == ["gpus-535.1", "open-535.1"]
 
 
 def test_interrupted_while_it_compiles_it_leaves_nothing_half_made(machine):
@@ -252,7 +280,7 @@ def test_interrupted_while_it_compiles_it_leaves_nothing_half_made(machine):
     os.killpg(program.pid, signal.SIGTERM)
     program.communicate(timeout=30)
     assert program.returncode != 0
-    assert machine.kept() == ["open-535.1"]
+    assert machine.kept() == ["gpus-535.1", "open-535.1"]
 
 
 @pytest.mark.parametrize(("header", "call", "compiled"), [
@@ -295,12 +323,41 @@ def test_three_bundles_of_one_version(machine):
             (f"usr/lib64/{library}.so.1", f"{library}.so.535.1"), (f"usr/lib64/{library}.so", f"{library}.so.1"))}
 
 
+def rules_of(machine: Machine, flavor: str) -> list[str]:
+    manifest = manifest_of(machine.out / f"nvidia-535.1-{flavor}-{RELEASE}.tar.zst")
+    assert manifest["flavor"] == flavor
+    return manifest["match"]
+
+
 def test_the_proprietary_modules(machine):
     machine.package(name=PROPRIETARY)
     code, _, err = machine.run(FLAVOR="proprietary")
     assert code == 0, err
-    assert manifest_of(machine.out / f"nvidia-535.1-proprietary-{RELEASE}.tar.zst")["flavor"] == "proprietary"
+    assert rules_of(machine, "proprietary") == RULES["proprietary"]
     assert "proprietary-535.1" in machine.kept()
+
+
+def test_both_flavours_in_one_run_each_with_its_rules(machine):
+    machine.package(name=PROPRIETARY)
+    code, out, err = machine.run(FLAVOR="open proprietary")
+    assert code == 0, err
+    assert out.splitlines() == [str(machine.out / f"nvidia-535.1-{flavor}-{RELEASE}.tar.zst") for flavor in ("open", "proprietary")]
+    assert {flavor: rules_of(machine, flavor) for flavor in RULES} == RULES
+
+
+def test_a_thousand_gpus_fit_into_a_manifest(machine):
+    ids = [f"10DE{number:04X}" for number in range(0x1000, 0x2FF0, 8)]
+    machine.package_lists(**{"nvidia.ids": "\n".join(ids) + "\n"})
+    code, _, err = machine.run()
+    assert code == 0, err
+    assert len(ids) > 1000 and len(rules_of(machine, "open")) == 512
+
+
+def test_lists_that_name_nothing_make_no_bundle(machine):
+    machine.package_lists(**{"nvidia.ids": "<html>\n"})
+    code, out, err = machine.run()
+    assert code == 1 and out == "" and err.splitlines()[-1] == (
+        "modulus: nvidia: the lists of 535.1 name no GPU that the proprietary modules drive")
 
 
 @pytest.mark.parametrize(("pack", "says"), [
@@ -324,7 +381,7 @@ def test_the_same_from_nvidias_installer(machine, flavor):
     run = machine.installer()
     code, _, err = machine.run(BUNDLES=None, RUN=run, FLAVOR=flavor)
     assert code == 0, err
-    assert manifest_of(machine.out / f"nvidia-535.1-{flavor}-{RELEASE}.tar.zst")["flavor"] == flavor
+    assert rules_of(machine, flavor) == RULES[flavor]
     assert [file["path"] for file in manifest_of(machine.out / "nvidia-535.1-firmware.tar.zst")["files"]] == [
         "usr/lib/firmware/nvidia/535.1/gsp_ga10x.bin"]
     assert [file["path"] for file in manifest_of(machine.out / "nvidia-535.1-runtime.tar.zst")["files"]] == [
@@ -332,6 +389,20 @@ def test_the_same_from_nvidias_installer(machine, flavor):
     # unpacked once
     code, _, err = machine.run(BUNDLES="firmware", RUN=run)
     assert code == 0 and "unpacking" not in err
+
+
+def test_an_installer_whose_proprietary_modules_do_not_drive_the_newest(machine):
+    """From 560 on the list tells them apart."""
+    both = [chip | {"features": [*chip["features"], "gsp_proprietary_supported"]} if "kernelopen" in chip["features"] else chip for chip in CHIPS]
+    run = machine.installer(chips=[*both, {"devid": "0x2901", "name": "B200", "features": ["kernelopen"]}])
+    code, _, err = machine.run(RUN=run, FLAVOR="open proprietary")
+    assert code == 0, err
+    assert {flavor: rules_of(machine, flavor) for flavor in RULES} == RULES
+
+
+def test_an_installer_without_a_list_of_gpus(machine):
+    code, _, err = machine.run(RUN=machine.installer(chips=[]))
+    assert code == 1 and err.splitlines()[-1].endswith(".run has no supported-gpus.json: it is of a driver before 450")
 
 
 def test_an_installer_that_is_none_or_of_another_version(machine):

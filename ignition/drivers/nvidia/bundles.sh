@@ -7,7 +7,7 @@
 #   KEY, OUT        secret key; directory for the bundles
 #   BUNDLES         which of them (default: modules firmware runtime)
 #   KERNEL          release of the kernel (default: the running one)
-#   FLAVOR          of the modules: open (default) or proprietary
+#   FLAVOR          of the modules: open (default), proprietary, or both words
 #   NVIDIA_VERSION  of the driver (default: the newest that was fetched before, or that Debian has)
 #   RUN             NVIDIA's installer, NVIDIA-Linux-*.run, in the place of Debian's packages
 #   KERNEL_DIR      the kernel's module directory (default: /lib/modules/KERNEL, or from Debian's packages)
@@ -52,11 +52,9 @@ fail() {
 for word in $BUNDLES; do
 	case $word in modules | firmware | runtime) ;; *) fail "BUNDLES= has '$word'; it takes modules, firmware and runtime" ;; esac
 done
-case $FLAVOR in
-open) package=nvidia-open-kernel-dkms ;;
-proprietary) package=nvidia-kernel-dkms ;;
-*) fail "FLAVOR=$FLAVOR is neither open nor proprietary" ;;
-esac
+for word in $FLAVOR; do
+	case $word in open | proprietary) ;; *) fail "FLAVOR= has '$word'; it takes open and proprietary" ;; esac
+done
 [ -z "$RUN" ] || [ -f "$RUN" ] || fail "RUN=$RUN is no file"
 [ -x "$MODULUS" ] || fail "$MODULUS is missing: run 'make', or name MODULUS="
 PATH=$PATH:/usr/sbin:/sbin
@@ -167,8 +165,13 @@ unpack_installer() {
 	VERSION=$of_installer
 }
 
+# package_of FLAVOR: the modules' source, in Debian.
+package_of() {
+	case $1 in open) echo nvidia-open-kernel-dkms ;; *) echo nvidia-kernel-dkms ;; esac
+}
+
 newest_fetched() {
-	find "$cache" -maxdepth 1 -name "$FLAVOR-*" | sed "s|.*/$FLAVOR-||" | sort -V | tail -n 1
+	find "$cache" -maxdepth 1 -name "${FLAVOR%% *}-*" | sed "s|.*/${FLAVOR%% *}-||" | sort -V | tail -n 1
 }
 
 # Without its revision (535.261.03-1): what this machine's package sources have and was asked for.
@@ -177,7 +180,8 @@ find_version() {
 	VERSION=$(newest_fetched)
 	[ -z "$VERSION" ] || return 0
 	prepare_apt
-	VERSION=$(apt cache madison $package | sed 's/ //g' | cut -d '|' -f 2 | head -n 1)
+	package=$(package_of "${FLAVOR%% *}")
+	VERSION=$(apt cache madison "$package" | sed 's/ //g' | cut -d '|' -f 2 | head -n 1)
 	VERSION=${VERSION%-*}
 	[ -n "$VERSION" ] || fail "this machine's package sources have no $package: it is in Debian's components contrib and non-free"
 }
@@ -199,18 +203,86 @@ packages() {
 	unpacked "$name" "$@"
 }
 
-# The modules' source.
+# fetch_source FLAVOR: the modules' source.
 fetch_source() {
+	flavor=$1
+	package=$(package_of "$flavor")
 	if [ -n "$RUN" ]; then
 		driver=$installer/kernel
-		[ "$FLAVOR" = proprietary ] || driver=$installer/kernel-open
+		[ "$flavor" = proprietary ] || driver=$installer/kernel-open
 		set -- "$driver/Kbuild"
 	else
-		packages "$FLAVOR" "$package"
-		set -- "$cache/$FLAVOR-$VERSION"/usr/src/*/Kbuild
+		packages "$flavor" "$package"
+		set -- "$cache/$flavor-$VERSION"/usr/src/*/Kbuild
 	fi
-	[ -f "$1" ] || fail "${RUN:-$package} $VERSION has no source of $FLAVOR modules that we know"
+	[ -f "$1" ] || fail "${RUN:-$package} $VERSION has no source of $flavor modules that we know"
 	driver=${1%/Kbuild}
+}
+
+# --- which GPUs ---
+
+# NVIDIA's list, supported-gpus.json: one line for each chip of this branch, its number and "open", "proprietary" or both.
+installer_gpus() {
+	tr -d '\n' < "$installer/supported-gpus/supported-gpus.json" | tr '}' '\n' | awk '
+		match($0, /"devid" *: *"0x[0-9A-Fa-f]+"/) && !/"legacybranch"/ {
+			id = substr($0, RSTART, RLENGTH - 1)
+			sub(/.*0x/, "", id)
+			open[n] = /"kernelopen"/
+			both[n] = /"gsp_proprietary_supported"/
+			known = known || both[n]
+			chip[n++] = toupper(id)
+		}
+		# drivers before 560 do not tell them apart: their proprietary modules drive all
+		END { for (i = 0; i < n; i++) print chip[i], open[i] ? "open" : "", !open[i] || both[i] || !known ? "proprietary" : "" }'
+}
+
+# The same from Debian: nvidia-detect has the list of all, and the README of the open modules that of theirs.
+debian_gpus() {
+	packages gpus nvidia-detect
+	packages open nvidia-open-kernel-dkms
+	lists=$cache/gpus-$VERSION/usr/share/nvidia
+	{
+		sed -n 's/^10DE\([0-9A-F]*\)$/\1 proprietary/p' "$lists/nvidia.ids"
+		sed -n 's/^10DE\([0-9A-F]*\)$/\1 open/p' "$lists/nvidia-open.ids"
+		gzip -dc "$cache/open-$VERSION/usr/share/doc/nvidia-open-kernel-dkms/README.md.gz" |
+			sed -n 's/^|.*| *\([0-9A-F]\{4\}\)\( [0-9A-F ]*\)\{0,1\} *|$/\1 open/p'
+	}
+}
+
+# $work/gpus: of each GPU that the lists name, its number and the flavours that drive it. "2330 open proprietary"
+find_gpus() {
+	[ ! -f "$work/gpus" ] || return 0
+	if [ -n "$RUN" ]; then
+		[ -f "$installer/supported-gpus/supported-gpus.json" ] || fail "$RUN has no supported-gpus.json: it is of a driver before 450"
+		installer_gpus > "$work/listed"
+	else
+		debian_gpus > "$work/listed"
+	fi
+	awk '{ open[$1] = open[$1] || / open/; closed[$1] = closed[$1] || / proprietary/ }
+		END { for (id in closed) print id, open[id] ? "open" : "", closed[id] ? "proprietary" : "" }' "$work/listed" |
+		LC_ALL=C sort > "$work/gpus"
+	for word in open proprietary; do
+		grep -q " $word" "$work/gpus" || fail "the lists of $VERSION name no GPU that the $word modules drive"
+	done
+}
+
+# Numbers of GPUs -> globs on the modalias, one for those that differ in the last digit only.
+globs() {
+	awk 'function out() { if (digits != "") printf "pci:v000010DEd0000%s%s*\n", first, (length(digits) > 1 ? "[" digits "]" : digits) }
+		substr($1, 1, 3) != first { out(); first = substr($1, 1, 3); digits = "" }
+		{ digits = digits substr($1, 4) }
+		END { out() }'
+}
+
+# rules FLAVOR: what these modules drive. The proprietary ones what the lists say; the open ones all but what only the others
+# drive, so that a GPU that no list knows yet gets these.
+rules() {
+	if [ "$1" = proprietary ]; then
+		grep ' proprietary' "$work/gpus" | globs
+	else
+		echo 'pci:v000010DEd*bc03sc0[02]*'
+		grep -v ' open' "$work/gpus" | globs | sed 's/^/!/'
+	fi
 }
 
 # The patches that this kernel asks for: those of which a line "Only-if: FILE: REGEX" holds in its source tree.
@@ -223,7 +295,7 @@ patches() {
 	done
 }
 
-# $built: the modules, kept by everything that they are made from.
+# $built: the modules of $flavor, kept by everything that they are made from.
 compile() {
 	patched=$(patches)
 	flags="-ffile-prefix-map=SOURCE=."
@@ -234,9 +306,9 @@ compile() {
 		# shellcheck disable=SC2086  # a list of files
 		cat "$KERNEL_BUILD/Module.symvers" "$KERNEL_BUILD/.config" $patched
 	} | sha256sum | cut -c 1-16)
-	built=$cache/modules-$VERSION-$FLAVOR-$KERNEL-$key
+	built=$cache/modules-$VERSION-$flavor-$KERNEL-$key
 	[ ! -d "$built" ] || return 0
-	echo "modulus: nvidia: compiling $VERSION ($FLAVOR) for $KERNEL, once: some minutes" >&2
+	echo "modulus: nvidia: compiling $VERSION ($flavor) for $KERNEL, once: some minutes" >&2
 	cp -a "$driver" "$work/source"
 	for patch in $patched; do
 		# a newer driver may have it; whether all is well the compiler says
@@ -253,6 +325,7 @@ compile() {
 		strip --strip-debug -o "$work/modules/$module.ko" "$work/source/$module.ko"
 	done
 	mv -T "$work/modules" "$built"
+	rm -r "$work/source"
 }
 
 # --- the rest, which no kernel is bound to ---
@@ -316,15 +389,21 @@ for bundle in $BUNDLES; do
 	case $bundle in
 	modules)
 		find_kernel
-		fetch_source
-		compile
-		output=$OUT/nvidia-$VERSION-$FLAVOR-$KERNEL.tar.zst
-		set -- --flavor "$FLAVOR" --kernel "$KERNEL" --kernel-dir "$KERNEL_DIR" --symvers "$KERNEL_BUILD/Module.symvers" \
-			--modules "$built" --match 'pci:v000010DEd*bc03sc0[02]*' \
-			--load nvidia --load nvidia-uvm --load nvidia-modeset --load nvidia-drm
-		[ -z "$KERNEL_IMAGE" ] || set -- "$@" --kernel-image "$KERNEL_IMAGE"
-		# shellcheck disable=SC2086  # a list of words
-		finished "$@" ${BUILD_ARGS:-}
+		for flavor in $FLAVOR; do
+			fetch_source "$flavor"
+			find_gpus
+			compile
+			rules "$flavor" > "$work/rules"
+			output=$OUT/nvidia-$VERSION-$flavor-$KERNEL.tar.zst
+			set -- --flavor "$flavor" --kernel "$KERNEL" --kernel-dir "$KERNEL_DIR" --symvers "$KERNEL_BUILD/Module.symvers" \
+				--modules "$built" --load nvidia --load nvidia-uvm --load nvidia-modeset --load nvidia-drm
+			while read -r glob; do
+				set -- "$@" --match "$glob"
+			done < "$work/rules"
+			[ -z "$KERNEL_IMAGE" ] || set -- "$@" --kernel-image "$KERNEL_IMAGE"
+			# shellcheck disable=SC2086  # a list of words
+			finished "$@" ${BUILD_ARGS:-}
+		done
 		;;
 	firmware | runtime)
 		collect_"$bundle"
