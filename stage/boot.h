@@ -69,7 +69,10 @@ int finish_run(const struct host *h);
 /* `modulus finish --runtime`: only libraries and programs of live drivers, from the network too. The exit code. */
 int finish_runtime_run(const struct host *h);
 
-/* `modulus finish --shutdown`: the machine goes down in good order, so no attempt did harm. */
+/*
+ * `modulus finish --shutdown`: the machine goes down in good order, so no attempt did harm. In an initramfs
+ * that is about to switch to the real root it does nothing.
+ */
 int finish_shutdown_run(const struct host *h);
 
 /*

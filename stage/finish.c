@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 
 #include "cdi.h"
+#include "child.h"
+#include "limit.h"
 #include "log.h"
 #include "modules.h"
 #include "nvidia.h"
@@ -227,11 +229,22 @@ static void end_trials(const struct host *h, const json_t *status)
 	}
 }
 
+/* An initramfs stops its units for the switch to the real root too, where finish_run() does it; that is a job then. */
+static bool switches_root(const struct host *h)
+{
+	return !streq(h->root_path, "/") && streq(h->live_path, "/") &&
+	       child_program((const char *const[]){ "sh", "-c", "[ \"$(systemctl show -P Job initrd-switch-root.target)\" ]",
+						    NULL }, now_us() + LIMIT_SYSTEMCTL_US) == 0;
+}
+
 int finish_shutdown_run(const struct host *h)
 {
 	json_t *status = NULL;
-	int r = status_read(h, &status);
+	int r;
 
+	if (switches_root(h))
+		return EXIT_DONE;
+	r = status_read(h, &status);
 	if (r == 0)
 		end_trials(h, status);
 	json_decref(status);
