@@ -304,6 +304,9 @@ build/obj/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | 
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
+# network.c holds a copy of the unit
+$(addsuffix /network.o,build/obj build/san/stage build/clang/stage build/fuzz/stage): dracut/51modulus-net/modulus-network.service
+
 build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)

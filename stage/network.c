@@ -232,6 +232,38 @@ static int systemctl(const char *verb, const char *unit, uint64_t until_us)
 	return child_program((const char *const[]){ "systemctl", "--quiet", verb, unit, NULL }, until_us);
 }
 
+#define OWN_UNIT_DIR "/run/systemd/system"
+
+static bool wrote_unit;
+
+/* The file that dracut's module has: one text for both. */
+__asm__(".pushsection .rodata\n"
+	"unit_text: .incbin \"dracut/51modulus-net/" OWN_UNIT "\"\n"
+	".byte 0\n"
+	".popsection\n");
+extern const char unit_text[];
+
+/*
+ * An initramfs that nobody built for us has no such unit. systemd looks for files again when a unit that it does not
+ * know is started and a directory of theirs has changed, so nothing is reloaded.
+ */
+static int ensure_unit(const struct host *h)
+{
+	static const char *const places[] = { "etc/systemd/system/" OWN_UNIT, "usr/lib/systemd/system/" OWN_UNIT,
+					      "lib/systemd/system/" OWN_UNIT };
+	_cleanup_close_ int dir = -EBADF;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (faccessat(h->live_fd, places[i], F_OK, 0) == 0)
+			return 0;
+	r = host_live_mkdir(h, OWN_UNIT_DIR, &dir);
+	if (r < 0)
+		return r;
+	wrote_unit = true;
+	return write_file_at(dir, OWN_UNIT, unit_text, strlen(unit_text), 0644);
+}
+
 static int ask(const struct host *h, uint64_t until_us, struct err *err)
 {
 	int r;
@@ -241,6 +273,9 @@ static int ask(const struct host *h, uint64_t until_us, struct err *err)
 		return 0;
 	}
 	notify_systemd("STATUS=waiting for the network");
+	r = ensure_unit(h);
+	if (r < 0)
+		return err_set(err, -E_NETWORK, "no network: " OWN_UNIT_DIR "/" OWN_UNIT ": %s", strerror(-r));
 	r = systemctl("start", OWN_UNIT, MIN(until_us, now_us() + LIMIT_NETWORK_US));
 	if (r == -ENOENT)
 		return err_set(err, -E_NETWORK, "no network, and no systemctl to ask for one");
@@ -288,8 +323,9 @@ int network_want(const struct host *h, uint64_t until_us, struct err *err)
 
 void network_release(const struct host *h)
 {
-	(void)h;
 	if (started && systemctl("stop", OWN_UNIT, now_us() + LIMIT_NETWORK_US) < 0)
 		log_warning(OWN_UNIT " could not be stopped");
-	asked = started = false;
+	if (wrote_unit)
+		(void)unlinkat(h->live_fd, &(OWN_UNIT_DIR "/" OWN_UNIT)[1], 0);
+	asked = started = wrote_unit = false;
 }

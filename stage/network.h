@@ -10,7 +10,8 @@
 
 /*
  * For `boot` and `finish`, unless there is a default route already. In an initramfs: starts
- * modulus-network.service and waits for it. On a running host, whose network is its own business: as a
+ * modulus-network.service, which it writes to /run until network_release() where there is none, and
+ * waits for it. On a running host, whose network is its own business: as a
  * unit waits for network-online.target; never fails. 0, or -E_NETWORK.
  */
 int network_want(const struct host *h, uint64_t until_us, struct err *err) _must_check_;
