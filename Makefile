@@ -483,6 +483,13 @@ nvidia-bundles: all
 
 ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))
 
+# the list of arguments is its last part
+ignition/modulus-injected-kargs.bu: FORCE
+	$(Q){ sed '/^    - /d' $@ && ignition/snippet.sh --arguments | sed 's/^/    - /'; } > $@.new && mv $@.new $@
+
+ignition/modulus-injected-kargs.ign: ignition/modulus-injected-kargs.bu
+ignition/modulus-injected.ign: ignition/modulus.ign
+
 ignition/%.ign: FORCE
 	$(Q)$(PYTHON) tests/tools/butane.py --files-dir ignition ignition/$*.bu > $@.new && mv $@.new $@
 

@@ -37,7 +37,8 @@ def needs(program):
 
 
 def test_every_source_has_its_rendered_file_and_the_other_way_round():
-    assert {p.stem for p in SOURCES} == {p.stem for p in RENDERED} == {"modulus", "modulus-kargs"}
+    assert {p.stem for p in SOURCES} == {p.stem for p in RENDERED} == {
+        "modulus", "modulus-kargs", "modulus-injected", "modulus-injected-kargs"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name)
@@ -53,25 +54,30 @@ def test_ignition_accepts_the_rendered_file_without_a_word(rendered):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def resources(value):
+    """Everything in a config that has a source."""
+    if isinstance(value, dict):
+        if "source" in value:
+            yield value
+        for inner in value.values():
+            yield from resources(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from resources(inner)
+
+
 @pytest.mark.parametrize("rendered", RENDERED, ids=name)
-def test_first_boot_needs_no_network_for_it(rendered):
-    def sources(value):
-        if isinstance(value, dict):
-            if "source" in value:
-                yield value["source"]
-            for inner in value.values():
-                yield from sources(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                yield from sources(inner)
-
-    assert all(url.startswith("data:") for url in sources(json.loads(rendered.read_text())))
+def test_first_boot_needs_a_network_for_the_program_only_and_checks_that(rendered):
+    remote = [found for found in resources(json.loads(rendered.read_text())) if not found["source"].startswith("data:")]
+    assert len(remote) == (rendered.stem == "modulus-injected")
+    assert all(found["verification"]["hash"].startswith("sha512-") for found in remote)
 
 
-def test_kernel_arguments_are_in_their_own_snippet_only():
+def test_kernel_arguments_are_in_their_own_snippets_only():
     # Ignition fails the boot of a live or PXE system on them
-    assert "kernelArguments" not in json.loads((SNIPPETS / "modulus.ign").read_text())
-    assert list(json.loads((SNIPPETS / "modulus-kargs.ign").read_text())) == ["ignition", "kernelArguments"]
+    for stem in ("modulus", "modulus-injected"):
+        assert "kernelArguments" not in json.loads((SNIPPETS / f"{stem}.ign").read_text())
+        assert list(json.loads((SNIPPETS / f"{stem}-kargs.ign").read_text())) == ["ignition", "kernelArguments"]
 
 
 # --- the renderer is as strict as Butane -----------------------------------------------------------
@@ -108,6 +114,10 @@ def test_renderer_encodes_contents_and_mode(files_dir):
     (FILE.replace("local: x", "local: ../outside"), "outside the files directory"),
     (FILE.replace("local: x", "local: absent"), "no such file"),
     (FILE.replace("local: x", "local: x\n      inline: y"), "exactly one of"),
+    (FILE.replace("local: x", "source: file:///x"), "not a URL that Ignition fetches"),
+    (FILE.replace("local: x", "source: http://x/y\n      verification:\n        hash: sha512-00"), "not sha512- or sha256-"),
+    (FILE + "ignition:\n  config:\n    merge:\n    - local: absent\n", "no such file"),
+    (FILE + "ignition:\n  version: 3.0.0\n", "version: unknown here"),
     (FILE.replace("/etc/x", "etc/x"), "not a clean absolute path"),
     (FILE.replace("/etc/x", "/etc/../x"), "not a clean absolute path"),
     (FILE + "  links:\n  - path: /etc/x\n    target: /y\n", "/etc/x: is there twice"),

@@ -85,6 +85,18 @@ def unit_name(where, value):
     return value
 
 
+def url(where, value):
+    if not re.fullmatch(r"(https?|s3|gs|tftp)://[!-~]+", take(where, value, str)):
+        raise Refused(f"{where}: {value}: not a URL that Ignition fetches")
+    return value
+
+
+def digest(where, value):
+    if not re.fullmatch(r"sha512-[0-9a-f]{128}|sha256-[0-9a-f]{64}", take(where, value, str)):
+        raise Refused(f"{where}: {value}: not sha512- or sha256- and a hash")
+    return value
+
+
 def data_url(content):
     return "data:," + urllib.parse.quote(content, safe="-_.!~*'()")
 
@@ -102,10 +114,15 @@ def contents(files_dir):
         out = fields(where, value, {
             "local": ("local", local),
             "inline": ("inline", lambda w, v: data_url(text(w, v).encode())),
+            "source": ("source", url),
+            "verification": ("verification", lambda w, v: fields(w, v, {"hash": ("hash", digest)})),
         })
+        hashes = {"verification": out.pop("verification")} if "verification" in out else {}
         if len(out) != 1:
-            raise Refused(f"{where}: exactly one of local and inline is needed")
-        return {"compression": "", "source": next(iter(out.values()))}
+            raise Refused(f"{where}: exactly one of local, inline and source is needed")
+        # Butane says so only where it made the URL itself
+        compression = {} if "source" in out else {"compression": ""}
+        return {**compression, "source": next(iter(out.values())), **hashes}
 
     return render
 
@@ -141,6 +158,10 @@ def render_config(config, files_dir):
             raise Refused(f"{where}: {twice}: is there twice")
         return out
 
+    def ignition(where, value):
+        merge = ("merge", each(contents(files_dir)))
+        return fields(where, value, {"config": ("config", lambda w, v: fields(w, v, {"merge": merge}))})
+
     def exactly(wanted):
         def check(where, value):
             if value != wanted:
@@ -153,12 +174,13 @@ def render_config(config, files_dir):
         "version": ("version", exactly("1.4.0")),
         "kernel_arguments": ("kernelArguments", lambda w, v: fields(w, v, {
             "should_exist": ("shouldExist", each(text)), "should_not_exist": ("shouldNotExist", each(text))})),
+        "ignition": ("ignition", ignition),
         "storage": ("storage", storage),
         "systemd": ("systemd", lambda w, v: fields(w, v, {"units": ("units", each(unit))})),
     })
     need(out, "$", "variant", "version")
     del out["variant"], out["version"]
-    return {"ignition": {"version": "3.3.0"}, **out}
+    return {"ignition": {**out.pop("ignition", {}), "version": "3.3.0"}, **out}
 
 
 def render(source, files_dir):
