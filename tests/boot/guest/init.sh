@@ -6,6 +6,10 @@
 bb=/usr/bin/busybox
 report=/usr/bin/modulus-report
 
+# what ostree's generator does in a root with systemd
+for var in /sysroot/ostree/deploy/*/var; do
+    [ ! -d "$var" ] || $bb mount -o bind "$var" /var
+done
 $report real-root
 if [ -x /run/modulus/bin/modulus ]; then
     $report real-root status-text /run/modulus/bin/modulus status
@@ -17,6 +21,13 @@ $report real-root cache $bb find /var/lib/modulus -type f
 [ ! -d /var/lib/modulus ] || $bb mount -o remount,rw /
 if [ -x /run/modulus/bin/modulus ]; then
     $report real-root finish /run/modulus/bin/modulus finish
+fi
+# what somebody does to the machine before its next boot
+if $bb grep -q modulus-test.forget /proc/cmdline; then
+    $report real-root forget $bb rm -rf /var/lib/modulus/bundles
+fi
+if $bb grep -q modulus-test.remove /proc/cmdline; then
+    $report real-root remove $bb rm -rf /etc/modulus
 fi
 $report real-root end $bb true
 $bb mount -o remount,ro / 2> /dev/null

@@ -70,6 +70,7 @@ section cpu $bb grep -m 1 flags /proc/cpuinfo
 section hardware-rng $bb cat /sys/class/misc/hw_random/rng_current
 section vmcore $bb ls /proc/vmcore
 
+section cmdline $bb cat /proc/cmdline
 section uptime $bb cat /proc/uptime
 section modules $bb cat /proc/modules
 section taint $bb cat /proc/sys/kernel/tainted
@@ -84,6 +85,13 @@ trials() {
     $bb cat /sysroot/var/lib/modulus/trials/*/* /var/lib/modulus/trials/*/* 2> /dev/null
 }
 section trials trials
+
+if [ "$where" = initramfs ]; then
+    section unit systemctl show modulus.service -p FragmentPath -p ActiveState -p Result -p ExecMainStatus \
+        -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic
+    section failed-units systemctl list-units --failed --plain --no-legend
+    section our-files $bb find / /run/systemd /sysroot/etc -xdev -name '*modulus*'
+fi
 
 # the machine goes down in good order before it has seen its real root
 if [ "$where" = initramfs ] && $bb grep -q modulus-test.poweroff /proc/cmdline; then

@@ -31,16 +31,18 @@ class Kernel:
     modules: Path       # the directory that is lib/modules/<release>
 
 
-def source_lines() -> list[str]:
-    """`deb URI suite component` for each Debian package source of this machine."""
+def source_lines(release: str | None = None) -> list[str]:
+    """`deb URI suite component` for each Debian package source of this machine, or for the same places' other release."""
     table = run("apt-get", "indextargets", "--format",
-                "$(CREATED_BY)|$(ORIGIN)|$(ARCHITECTURE)|$(REPO_URI)|$(BASE_URI)|$(COMPONENT)")
+                "$(CREATED_BY)|$(ORIGIN)|$(ARCHITECTURE)|$(REPO_URI)|$(BASE_URI)|$(COMPONENT)|$(CODENAME)")
     lines = set()
     for row in table.splitlines():
-        kind, origin, architecture, repository, base, component = row.split("|")
+        kind, origin, architecture, repository, base, component, own = row.split("|")
         if (kind, origin, architecture) != ("Packages", "Debian", "amd64"):
             continue
         suite = base.removeprefix(repository).removeprefix("dists/").rstrip("/")
+        if release:     # bookworm-updates, bookworm-security
+            suite = suite.replace(own.partition("-")[0], release)
         lines.add(f"deb {repository} {suite} {component}")
     if not lines:
         raise RigError("apt knows no package source of Debian for amd64; run `apt-get update` first")
@@ -120,18 +122,27 @@ def kernel_build(release: str) -> Path:
     return folder / "tree" / "usr" / "src" / headers
 
 
+def _recipe(packages: list[str]) -> list[str]:
+    return [f"--include={','.join(packages)}"] + [f"--dpkgopt=path-exclude={path}" for path in ROOT_WITHOUT]
+
+
+def _bootstrap(folder: Path, packages: list[str], lines: list[str]) -> None:
+    options = []
+    for line in run("apt-config", "dump", *APT_TRANSPORT).splitlines():
+        if not line.endswith(' "";'):
+            options.append(f"--aptopt={line}")
+    run("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", *_recipe(packages), *options, "", folder / "root", *lines)
+
+
 def root() -> Path:
     """A minimal Debian with systemd; the directory is its `/`."""
     lines = source_lines()
-    recipe = [f"--include={','.join(ROOT_PACKAGES)}"] + [f"--dpkgopt=path-exclude={path}" for path in ROOT_WITHOUT]
+    key = cache.digest("\n".join(lines + _recipe(ROOT_PACKAGES)), _candidates(ROOT_PACKAGES + ["libc6", "base-files"]))
+    return cache.kept("root", key, lambda folder: _bootstrap(folder, ROOT_PACKAGES, lines), keep=2) / "root"
 
-    def make(folder: Path) -> None:
-        options = []
-        for line in run("apt-config", "dump", *APT_TRANSPORT).splitlines():
-            if not line.endswith(' "";'):
-                options.append(f"--aptopt={line}")
-        run("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", *recipe, *options,
-            "", folder / "root", *lines)
 
-    key = cache.digest("\n".join(lines + recipe), _candidates(ROOT_PACKAGES + ["libc6", "base-files"]))
-    return cache.kept("root", key, make, keep=2) / "root"
+def other_root(release: str, packages: list[str]) -> Path:
+    """A minimal Debian of another release than this machine's. apt knows no versions of it here, so it is made once."""
+    lines = source_lines(release)
+    key = cache.digest("\n".join(lines + _recipe(packages)))
+    return cache.kept(f"root-{release}", key, lambda folder: _bootstrap(folder, packages, lines), keep=1) / "root"

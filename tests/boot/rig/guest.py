@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import cache, cpio, pcap
 from .debian import Kernel
-from .host import RigError, environment
+from .host import UEFI_CODE, RigError, environment
 from .report import Report
 from .secureboot import SecureBoot
 
@@ -51,6 +51,7 @@ class Hardware:
     clock: str | None = None        # what the battery-backed clock says; default: the host's time
     secure_boot: SecureBoot | None = None
     memory_mib: int = MEMORY_MIB
+    firmware: Path | None = None    # UEFI's variables: the firmware starts what is on the disk, and QEMU no kernel
     more: tuple[str, ...] = ()      # further arguments of QEMU
 
 
@@ -94,9 +95,9 @@ def _run(command: list[str], limit: int) -> tuple[str, bool]:
         return finish(guest, limit)
 
 
-def base_command(accelerator: str, kernel: Path, memory_mib: int) -> list[str]:
+def base_command(accelerator: str, memory_mib: int) -> list[str]:
     return ["qemu-system-x86_64", "-M", "q35", *MACHINE[accelerator], "-smp", "1", "-m", str(memory_mib), "-nodefaults",
-            "-no-reboot", "-display", "none", "-kernel", str(kernel)]
+            "-no-reboot", "-display", "none"]
 
 
 def _probe_initramfs() -> bytes:
@@ -118,8 +119,8 @@ def accelerator(kernel: Kernel) -> str:
 
     def probe(folder: Path) -> None:
         (folder / "probe.img").write_bytes(_probe_initramfs())
-        said, _ = _run([*base_command("kvm", kernel.vmlinux, 256), "-initrd", str(folder / "probe.img"), "-serial", "stdio",
-                        "-append", "console=ttyS0 panic=-1"], KVM_PROBE_LIMIT)
+        said, _ = _run([*base_command("kvm", 256), "-kernel", str(kernel.vmlinux), "-initrd", str(folder / "probe.img"),
+                        "-serial", "stdio", "-append", "console=ttyS0 panic=-1"], KVM_PROBE_LIMIT)
         (folder / "probe.img").unlink()
         (folder / "accelerator").write_text("kvm" if "probe: alive" in said else "tcg")
 
@@ -137,11 +138,15 @@ def command(kind: str, kernel: Kernel, initramfs: Path, arguments: list[str], ha
     """QEMU's whole command line; `logs` are the console and the report."""
     secure, (console, report) = hardware.secure_boot, logs
     made = [
-        *base_command(kind, secure.kernel if secure else kernel.vmlinux, hardware.memory_mib),
-        *(secure.arguments if secure else []), "-initrd", str(initramfs),
+        *base_command(kind, hardware.memory_mib), *(secure.arguments if secure else []),
         "-serial", f"file:{console}", "-serial", f"file:{report}",
-        *drive, "-device", "virtio-blk-pci,drive=disk",
-        "-append", " ".join(KERNEL_ARGUMENTS + arguments), *hardware.more]
+        *drive, "-device", f"virtio-blk-pci,drive=disk{',bootindex=0' if hardware.firmware else ''}", *hardware.more]
+    if hardware.firmware:
+        made += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={UEFI_CODE}",
+                 "-drive", f"if=pflash,unit=1,format=raw,file={hardware.firmware}"]
+    else:
+        made += ["-kernel", str(secure.kernel if secure else kernel.vmlinux), "-initrd", str(initramfs),
+                 "-append", " ".join(KERNEL_ARGUMENTS + arguments)]
     if hardware.gpu:
         made += GPU
     if hardware.network:

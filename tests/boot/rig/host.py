@@ -15,12 +15,17 @@ TOOLS = {
     "dpkg": "dpkg",
     "dracut": "dracut-core",
     "gcc": "gcc",
+    "grub-mkimage": "grub-common",
     "make": "make",
     "openssl": "openssl",
     "mkfs.erofs": "erofs-utils",
+    "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mksquashfs": "squashfs-tools",
     "mmdebstrap": "mmdebstrap",
     "openssl": "openssl",
+    "ostree": "ostree",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "sbsign": "sbsigntool",
@@ -32,8 +37,11 @@ TOOLS = {
 }
 DRACUT_BASE = Path("/usr/lib/dracut")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+UEFI_CODE = OVMF_CODE.with_name("OVMF_CODE_4M.fd")
+GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 # what is needed and is no program -> Debian package
-FILES = {DRACUT_BASE / "modules.d" / "30ignition": "ignition", OVMF_CODE: "ovmf"}
+FILES = {DRACUT_BASE / "modules.d" / "30ignition": "ignition", OVMF_CODE: "ovmf",
+         GRUB_MODULES: "grub-efi-amd64-bin"}
 
 
 class RigError(Exception):

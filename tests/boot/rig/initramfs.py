@@ -30,17 +30,28 @@ DRIVERS = ["virtio_blk", "virtio_pci", "virtio_net", "ext4", "erofs"]
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 
 
-def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
-    """A copy of the system's dracut with our module, the test modules, and EMPTY_MODULES emptied."""
-    shutil.copytree(DRACUT_BASE, folder, symlinks=True)
+def private_base(folder: Path, installed: Path, without: set[str]) -> Path:
+    """A copy of `installed`, a dracut, with the test modules, and with some of EMPTY_MODULES emptied. Its modules."""
+    shutil.copytree(installed, folder, symlinks=True)
     modules = folder / "modules.d"
-    for name, own in EMPTY_MODULES.items():
-        if name == "network" and network in ("manager", "legacy"):
-            continue    # their library is in there
-        for installed in modules.glob(f"[0-9][0-9]{name}"):
-            shutil.rmtree(installed)
-        (modules / own).mkdir()
-        (modules / own / "module-setup.sh").write_text("check() { return 255; }\ndepends() { return 0; }\n")
+    for name in without:
+        for found in modules.glob(f"[0-9][0-9]{name}"):
+            shutil.rmtree(found)
+        empty = modules / EMPTY_MODULES[name]
+        empty.mkdir()
+        (empty / "module-setup.sh").write_text("check() { return 255; }\ndepends() { return 0; }\n")
+    for module in (places.GUEST / "dracut").iterdir():
+        shutil.copytree(module, modules / module.name)
+    shutil.copy(places.GUEST / "report.sh", modules / "61modulus-probe" / "report.sh")
+    (modules / "61modulus-probe" / "report.sh").chmod(0o755)
+    return modules
+
+
+def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
+    """The system's dracut with our modules as well."""
+    # the library of these two handlers is in the first
+    without = {"url-lib"} if network in ("manager", "legacy") else set(EMPTY_MODULES)
+    modules = private_base(folder, DRACUT_BASE, without)
     for own in (own_module, places.DRACUT_NETWORK_MODULE):
         shutil.rmtree(modules / own.name, ignore_errors=True)   # an installed one
         shutil.copytree(own, modules / own.name)
@@ -51,10 +62,6 @@ def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
         if "url-lib network" not in text:
             raise RigError(f"{ignition} does not depend on what it did")
         ignition.write_text(text.replace("url-lib network", "url-lib"))
-    for module in (places.GUEST / "dracut").iterdir():
-        shutil.copytree(module, modules / module.name)
-    shutil.copy(places.GUEST / "report.sh", modules / "61modulus-probe" / "report.sh")
-    (modules / "61modulus-probe" / "report.sh").chmod(0o755)
 
 
 def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,

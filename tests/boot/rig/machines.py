@@ -232,8 +232,13 @@ class Workshop:
     def boot(self, name: str, folder: Path, initrd: Path, arguments: list[str], layer: Path, gpu: bool = True,
              config: Path | None = None, secure_boot: SecureBoot | None = None, network: bool = False,
              clock: str | None = None, whole: bool = True) -> Report:
-        report = guest.boot(name, folder, self.kernel, initrd, [ROOT_ARGUMENT, *arguments],
-                            guest.Hardware(layer, gpu, config, network, clock, secure_boot), whole)
+        return self.start(name, folder, initrd, [ROOT_ARGUMENT, *arguments],
+                          guest.Hardware(layer, gpu, config, network, clock, secure_boot), whole)
+
+    def start(self, name: str, folder: Path, initrd: Path, arguments: list[str], hardware: guest.Hardware,
+              whole: bool = True) -> Report:
+        """For a machine that is not like the others."""
+        report = guest.boot(name, folder, self.kernel, initrd, arguments, hardware, whole)
         self.say(f"{name}: booted in {report.seconds:.0f} s ({report.accelerator})")
         return report
 

@@ -9,7 +9,7 @@ check() {
 }
 
 depends() {
-    echo modulus
+    echo systemd-initrd
 }
 
 install() {
