@@ -12,6 +12,7 @@
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
 #   make install       the program, the dracut module and the unit, below DESTDIR
+#   make initrd        build/modulus-initrd.cpio.zst: what any systemd initramfs can be given in addition
 #   make nvidia-bundles  NVIDIA's driver as signed bundles: docs/nvidia.md has its variables
 #   make image         the program as a container image, an OCI layout in build/image: docs/kubernetes
 #   make check-gpu     what the program makes of this machine's NVIDIA GPUs, against what the driver and its tools
@@ -152,7 +153,7 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 
-.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -314,6 +315,13 @@ build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT)
+
+initrd: build/modulus-initrd.cpio.zst
+
+build/modulus-initrd.cpio.zst: build/modulus-boot dracut/initrd.sh $(wildcard dracut/*/*.service)
+	$(if $(filter 1,$(STATIC)),,$(error an initramfs that knows nothing of us has no libraries for us: STATIC=1))
+	$(call say,CPIO,$@)
+	$(Q)SOURCE_DATE_EPOCH=$(EPOCH) dracut/initrd.sh build/modulus-boot $@
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir)/50modulus $(DESTDIR)$(dracutdir)/51modulus-net \

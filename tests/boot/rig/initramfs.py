@@ -2,7 +2,7 @@
 """Initramfs images by the host's real dracut, from a private copy of its modules.
 
 In: a kernel, the binary for the initramfs. Out: one zstd-compressed image with our dracut module and, when asked for,
-Debian's own Ignition module. Nothing is written under the system's dracut folder.
+Debian's own Ignition module; or one that knows nothing of us, and our add-on behind it. Nothing is written under the system's dracut folder.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import cache, places
+from . import cache, cpio, places
 from .debian import Kernel
 from .host import DRACUT_BASE, RigError, environment, run
 
@@ -94,6 +94,21 @@ def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | Non
                         lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition,
                                             network=network, ours=ours))
     return folder / "initramfs.img"
+
+
+def added_on(image: Path, add_on: Path, output: Path) -> Path:
+    """`image`, behind it our add-on as a plain cat may put it (at an odd place), and behind that the test's own probes."""
+    units, wants = "usr/lib/systemd/system", "etc/systemd/system/initrd.target.wants"
+    probes = [cpio.script("usr/bin/busybox", Path("/usr/bin/busybox").read_bytes()),
+              cpio.script("usr/bin/modulus-report", (places.GUEST / "report.sh").read_bytes())]
+    for unit in (places.GUEST / "dracut" / "61modulus-probe").glob("*.service"):
+        probes += [cpio.Entry(f"{units}/{unit.name}", unit.read_bytes()), cpio.link(f"{wants}/{unit.name}", f"/{units}/{unit.name}")]
+    first = image.read_bytes()
+    odd = output.with_suffix(".odd")
+    odd.write_bytes(first + b"\0" * ((1 - len(first)) % 4) + add_on.read_bytes())
+    cpio.append(odd, probes, output)
+    odd.unlink()
+    return output
 
 
 def unpack(image: Path, folder: Path) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from . import bundles, debian, disk, guest, host, ignition, initramfs, modules, trees
+from . import bundles, debian, disk, guest, host, ignition, initramfs, modules, places, trees
 from .report import Report
 from .secureboot import SecureBoot
 
@@ -136,6 +136,12 @@ class Workshop:
         with self._lock:
             self.say("initramfs: dracut with the Modulus module and Debian's Ignition")
             return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=True)
+
+    def added_on_initramfs(self, folder: Path) -> Path:
+        """The one with nothing of Modulus, our add-on behind it."""
+        add_on = folder / "add-on.cpio.zst"
+        host.run(places.ADD_ON_MAKER, self.programs.boot, add_on)
+        return initramfs.added_on(self.foreign_initramfs, add_on, folder / "added-on.img")
 
     def network_initramfs(self, handler: str = "networkd") -> Path:
         """The same with what fetching needs; `handler`: what brings the network up, see initramfs.NETWORK_MODULES."""

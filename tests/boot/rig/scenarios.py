@@ -198,14 +198,23 @@ def no_card(shop: Workshop) -> SimpleNamespace:
 
 def _configured(shop: Workshop, name: str, usr: Usr, drivers: dict[str, str], arguments: list[str], gpu: bool = True,
                 with_key: bool = True, secure_boot: secureboot.SecureBoot | None = None,
-                whole: bool = True) -> SimpleNamespace:
+                whole: bool = True, initrd: Path | None = None) -> SimpleNamespace:
     """A machine that was provisioned earlier: its files are on the root already. One boot."""
     room = shop.room(name)
     root = shop.root_image(room, trees.small_root, shop.operator_files(drivers, with_key))
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", usr)], root), room / "disk.qcow2")
-    report = shop.boot(name, room, shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu,
+    report = shop.boot(name, room, initrd or shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu,
                        secure_boot=secure_boot, whole=whole)
     return SimpleNamespace(boot=report, layer=layer)
+
+
+def added_on(shop: Workshop) -> SimpleNamespace:
+    """An initramfs that was made without us, and our add-on behind it."""
+    room = shop.room("added-on-parts")
+    made = _configured(shop, "added-on", Usr({DRIVER: shop.bundle(room, DRIVER)}, in_tree=True), {DRIVER: driver_file()}, ["rw"],
+                       initrd=shop.added_on_initramfs(room))
+    made.foreign = shop.foreign_initramfs
+    return made
 
 
 # Drivers with the same module in their bundles, for kernels that demand a signature; tried in this order
@@ -406,5 +415,5 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
         real_system, by_command, by_manager, by_legacy, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot,
-        required, refused, rivals, stopped_early, read_only_root,
+        required, refused, rivals, stopped_early, read_only_root, added_on,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}
