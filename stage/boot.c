@@ -25,6 +25,8 @@
 
 #define OWN_COPY_DIR "/run/modulus/bin"
 #define OWN_COPY_NAME "modulus"
+/* In STATUS_DIR: the target that nobody could be asked for. */
+#define REQUIRED_NAME "required"
 
 /* --- who is asked for --- */
 
@@ -451,6 +453,16 @@ static int run_drivers(struct boot *b, struct report *report)
 	return r;
 }
 
+/* An initramfs without systemd does it itself: dracut/50modulus/modulus-pre-pivot.sh reads this. */
+static int leave_request(const struct host *h, const char *target)
+{
+	_cleanup_close_ int dir = -EBADF;
+	_cleanup_free_ char *line = str_printf("%s\n", target);
+	int r = line ? host_live_mkdir(h, STATUS_DIR, &dir) : -ENOMEM;
+
+	return r < 0 ? r : write_file_at(dir, REQUIRED_NAME, line, strlen(line), 0644);
+}
+
 /*
  * What Required=yes asks for, once the report is written. The first driver that failed decides. No
  * attempt of this boot brought the machine down: what does now is this.
@@ -477,6 +489,8 @@ static void carry_out(const struct host *h, const struct config *c, const struct
 	}
 	log_error("%s: Required=yes, and it is not there: asking for %s", d->name, targets[d->on_failure][0]);
 	r = h->ops->start_target(targets[d->on_failure][0], targets[d->on_failure][1]);
+	if (r < 0)
+		r = leave_request(h, targets[d->on_failure][0]);
 	if (r < 0)
 		log_error("%s: %s", targets[d->on_failure][0], strerror(-r));
 }

@@ -15,6 +15,7 @@ check() {
 
 # called by dracut. What brings links up is what the image has anyway (--add network-manager, say); else
 # systemd-networkd, which costs least; else what dracut finds. kernel-network-modules brings the cards' drivers.
+# Without systemd it has to be up before us, by rd.neednet=1 and ip= on the kernel command line.
 depends() {
     echo modulus kernel-network-modules
     for handler in network-manager network-legacy; do
@@ -24,15 +25,21 @@ depends() {
             return 0
         fi
     done
-    if [ -x "${dracutsysrootdir:-}$systemdutildir/systemd-networkd" ]; then
-        echo systemd-networkd
-    else
-        echo network
-    fi
+    case " ${omit_dracutmodules:-} " in
+        *" systemd "* | *" systemd-initrd "*) ;;
+        *)
+            if [ -x "${dracutsysrootdir:-}$systemdutildir/systemd-networkd" ]; then
+                echo systemd-networkd
+                return 0
+            fi
+            ;;
+    esac
+    echo network
 }
 
 # called by dracut, which ignores what this returns. systemctl is what `modulus network` runs
 install() {
+    dracut_module_included systemd || return 0
     if ! { inst_simple "$moddir/modulus-network.service" "$systemdsystemunitdir/modulus-network.service" \
         && inst_multiple systemctl; }; then
         dfatal "modulus-net: the unit or what it runs could not be put into the image"

@@ -49,7 +49,7 @@ def test_an_image_without_our_unit_is_not_made_at_all(workshop, tmp_path):
     shutil.copytree(places.DRACUT_MODULE, module)
     (module / "modulus.service").unlink()
     image = tmp_path / "initramfs.img"
-    with pytest.raises(RigError, match="modulus: the program or its unit could not be put into the image"):
+    with pytest.raises(RigError, match="modulus: the program or what starts it could not be put into the image"):
         initramfs.build(workshop.kernel, workshop.programs.boot, image, with_ignition=False, own_module=module)
     assert not image.exists()
 

@@ -962,6 +962,26 @@ static void test_what_required_asks_for_when_the_driver_is_not_there(void **stat
 	}
 }
 
+static void test_without_systemd_the_hook_is_told_what_required_asks_for(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_ char *text = NULL;
+	struct sysops without;
+
+	make_machine(p);
+	without = *p->host.ops;
+	without.start_target = sysops_refuse.start_target;
+	p->host.ops = &without;
+	put_gpu(p);
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF "[Policy]\nOnFailure=reboot\n");
+	assert_int_equal(boot_run(&p->host), EXIT_NO_BUNDLE);
+	assert_false(is_there(p, "live/run/modulus/required"));
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF "[Policy]\nRequired=yes\nOnFailure=reboot\n");
+	assert_int_equal(boot_run(&p->host), EXIT_NO_BUNDLE);
+	text = get_text(p, "live/run/modulus/required");
+	assert_string_equal(text, "reboot.target\n");
+}
+
 static void test_a_required_driver_that_is_there_asks_for_nothing(void **state)
 {
 	struct place *p = *state;
@@ -1073,6 +1093,7 @@ int main(void)
 		at_place(test_a_rival_gets_its_device_back_when_the_driver_fails),
 		at_place(test_a_rival_keeps_its_device_when_there_is_no_bundle),
 		cmocka_unit_test(test_what_required_asks_for_when_the_driver_is_not_there),
+		at_place(test_without_systemd_the_hook_is_told_what_required_asks_for),
 		at_place(test_a_required_driver_that_is_there_asks_for_nothing),
 		at_place(test_after_three_crashes_the_bundle_is_blocked_and_the_next_best_is_used),
 		at_place(test_healthy_power_cycles_block_nothing),

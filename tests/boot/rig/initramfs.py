@@ -2,7 +2,7 @@
 """Initramfs images by the host's real dracut, from a private copy of its modules.
 
 In: a kernel, the binary for the initramfs. Out: one zstd-compressed image with our dracut module and, when asked for,
-Debian's own Ignition module; or one that knows nothing of us, and our add-on behind it. Nothing is written under the system's dracut folder.
+Debian's own Ignition module; or one without us, and our add-on behind it. Nothing is written under the system's dracut folder.
 """
 
 import inspect
@@ -20,6 +20,9 @@ from .host import DRACUT_BASE, RigError, environment, run
 BASE_MODULES = ["systemd", "systemd-initrd", "systemd-udevd", "dracut-systemd", "usrmount", "rootfs-block",
                 "udev-rules", "base", "fs-lib", "kernel-modules", "shutdown"]
 TEST_MODULES = ["modulus", "modulus-probe"]
+# Where dracut's own scripts are PID 1: left out by name, and what is asked for then
+SYSTEMD_MODULES = ["systemd", "systemd-initrd", "dracut-systemd"]
+SCRIPT_MODULES = ["rootfs-block", "udev-rules", "base", "fs-lib", "kernel-modules"]
 IGNITION_MODULES = ["ignition", "no-relabel"]
 # what brings the network up -> the modules that an image with it is asked for
 NETWORK_MODULES = {"networkd": ["modulus-net"], "manager": ["network-manager", "modulus-net"],
@@ -65,34 +68,40 @@ def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
 
 
 def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
-          own_module: Path = places.DRACUT_MODULE, network: str | None = None, ours: bool = True) -> None:
-    """Run dracut; RigError carries its whole output. ours: False leaves Modulus and what the tests add to it out."""
+          own_module: Path = places.DRACUT_MODULE, network: str | None = None, ours: bool = True,
+          systemd: bool = True) -> None:
+    """Run dracut; RigError carries its whole output. ours: False leaves Modulus and what the tests add to it out. systemd:
+    False makes dracut's own scripts PID 1."""
     work = image.parent / "dracut"
     work.mkdir()
     _private_base(work / "base", own_module, network)
     (work / "empty.conf").touch()
     (work / "empty.d").mkdir()
-    modules = BASE_MODULES + (TEST_MODULES if ours else []) + (IGNITION_MODULES if with_ignition else [])
+    modules = (BASE_MODULES if systemd else SCRIPT_MODULES) + (TEST_MODULES if ours else [])
+    modules += IGNITION_MODULES if with_ignition else []
     modules += NETWORK_MODULES[network] if network else []
     said = run(
         "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
         "--kver", kernel.release, "--kmoddir", kernel.modules, "--no-hostonly", "--no-early-microcode", "--nofscks",
         "--reproducible", "--compress", "zstd -3 -q -T0", "--modules", " ".join(modules),
+        "--omit", "" if systemd else " ".join(SYSTEMD_MODULES),
         "--drivers", " ".join(DRIVERS), image, env={"dracutbasedir": str(work / "base"), "MODULUS_BINARY": str(binary)})
     if not image.is_file():
         raise RigError(f"dracut made no image:\n{said}")
     shutil.rmtree(work)
 
 
-def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | None = None, ours: bool = True) -> Path:
+def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | None = None, ours: bool = True,
+           systemd: bool = True) -> Path:
     """The image for this kernel and binary, from the cache when nothing that goes into it has changed."""
-    name = f"network-{network}" if network else "ignition" if with_ignition else "plain" if ours else "foreign"
+    name = f"network-{network}" if network else "ignition" if with_ignition else "foreign" if not ours else \
+        "plain" if systemd else "without-systemd"
     key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.DRACUT_NETWORK_MODULE, places.GUEST,
                        inspect.getsource(sys.modules[__name__]),
                        run("dpkg-query", "-W", "dracut-core", "systemd", "ignition", "network-manager", "isc-dhcp-client"))
     folder = cache.kept(f"initramfs-{name}", key,
                         lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition,
-                                            network=network, ours=ours))
+                                            network=network, ours=ours, systemd=systemd))
     return folder / "initramfs.img"
 
 
@@ -102,7 +111,8 @@ def added_on(image: Path, add_on: Path, output: Path) -> Path:
     probes = [cpio.script("usr/bin/busybox", Path("/usr/bin/busybox").read_bytes()),
               cpio.script("usr/bin/modulus-report", (places.GUEST / "report.sh").read_bytes())]
     for unit in (places.GUEST / "dracut" / "61modulus-probe").glob("*.service"):
-        probes += [cpio.Entry(f"{units}/{unit.name}", unit.read_bytes()), cpio.link(f"{wants}/{unit.name}", f"/{units}/{unit.name}")]
+        probes += [cpio.Entry(f"{units}/{unit.name}", unit.read_bytes()),
+                   cpio.link(f"{wants}/{unit.name}", f"/{units}/{unit.name}")]
     first = image.read_bytes()
     odd = output.with_suffix(".odd")
     odd.write_bytes(first + b"\0" * ((1 - len(first)) % 4) + add_on.read_bytes())

@@ -143,6 +143,12 @@ class Workshop:
         host.run(places.ADD_ON_MAKER, self.programs.boot, add_on)
         return initramfs.added_on(self.foreign_initramfs, add_on, folder / "added-on.img")
 
+    @cached_property
+    def initramfs_without_systemd(self) -> Path:
+        with self._lock:
+            self.say("initramfs: dracut with the Modulus module and without systemd")
+            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=False, systemd=False)
+
     def network_initramfs(self, handler: str = "networkd") -> Path:
         """The same with what fetching needs; `handler`: what brings the network up, see initramfs.NETWORK_MODULES."""
         with self._lock:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from . import bundles, disk, guest, modules, places, secureboot, trees
-from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, VAR_MIB,
-                       VIRTIO_GPU_MATCH, Usr, Workshop, driver_file)
+from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, UUID_USR,
+                       VAR_MIB, VIRTIO_GPU_MATCH, Usr, Workshop, driver_file)
 from .report import Report
 from .webserver import WebServer, private_authority
 
@@ -198,10 +198,10 @@ def no_card(shop: Workshop) -> SimpleNamespace:
 
 def _configured(shop: Workshop, name: str, usr: Usr, drivers: dict[str, str], arguments: list[str], gpu: bool = True,
                 with_key: bool = True, secure_boot: secureboot.SecureBoot | None = None,
-                whole: bool = True, initrd: Path | None = None) -> SimpleNamespace:
+                whole: bool = True, initrd: Path | None = None, files: dict[str, str] | None = None) -> SimpleNamespace:
     """A machine that was provisioned earlier: its files are on the root already. One boot."""
     room = shop.room(name)
-    root = shop.root_image(room, trees.small_root, shop.operator_files(drivers, with_key))
+    root = shop.root_image(room, trees.small_root, {**shop.operator_files(drivers, with_key), **(files or {})})
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", usr)], root), room / "disk.qcow2")
     report = shop.boot(name, room, initrd or shop.plain_initramfs, [*USR_ARGUMENTS, SMALL_INIT, *arguments], layer, gpu,
                        secure_boot=secure_boot, whole=whole)
@@ -215,6 +215,23 @@ def added_on(shop: Workshop) -> SimpleNamespace:
                        initrd=shop.added_on_initramfs(room))
     made.foreign = shop.foreign_initramfs
     return made
+
+
+def without_systemd(shop: Workshop) -> SimpleNamespace:
+    """dracut's own scripts are PID 1 of the initramfs, which find /usr in fstab. Two machines: one gets its driver, and one is of
+    no use without a driver that fails."""
+    room = shop.room("without-systemd-parts")
+    on_usr = {DRIVER: shop.bundle(room, DRIVER), FAILING: shop.bundle_of(room, FAILING, shop.faults["fault_einval"])}
+
+    fstab = f"LABEL=ROOT / ext4 defaults 0 0\nPARTUUID={UUID_USR} /usr erofs ro 0 0\n"
+
+    def machine(driver: str, extra: str, whole: bool) -> Report:
+        return _configured(shop, f"without-systemd-{driver}", Usr({driver: on_usr[driver]}, in_tree=True),
+                           {driver: driver_file(extra=extra)}, ["ro"], whole=whole, initrd=shop.initramfs_without_systemd,
+                           files={"/etc/fstab": fstab}).boot
+
+    return SimpleNamespace(boot=machine(DRIVER, "", True),
+                           required=machine(FAILING, "[Policy]\nRequired=yes\nOnFailure=reboot\n", False))
 
 
 # Drivers with the same module in their bundles, for kernels that demand a signature; tried in this order
@@ -415,5 +432,5 @@ def no_gpu(shop: Workshop) -> SimpleNamespace:
 ALL: dict[str, Callable[[Workshop], SimpleNamespace]] = {
     scenario.__name__: scenario for scenario in (
         real_system, by_command, by_manager, by_legacy, faulty, fetched, no_clock, no_server, no_card, provisioned, separate_var, secure_boot,
-        required, refused, rivals, stopped_early, read_only_root, added_on,
+        required, refused, rivals, stopped_early, without_systemd, read_only_root, added_on,
         without_keys, switched_off, usr_by_type, two_usr_partitions, no_gpu)}
