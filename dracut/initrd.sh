@@ -5,7 +5,7 @@
 #
 #   dracut/initrd.sh PROGRAM OUTPUT       PROGRAM: build/modulus-boot
 #
-# In: the program, and the units beside this file. Out: a cpio archive (newc), zstd-compressed. The same input gives the
+# In: the program, and the unit beside this file (the program brings the one for its network itself). Out: a cpio archive (newc), zstd-compressed. The same input gives the
 # same bytes: SOURCE_DATE_EPOCH is the time of every file in it (0 where it is not set).
 #
 # What the kernel (init/initramfs.c) asks of such an archive, and what follows from it:
@@ -29,7 +29,7 @@ tree=$work/tree
 
 install -d "$tree" "$tree/usr/bin" "$tree/$units" "$tree/$wants"
 install -m 0755 "$program" "$tree/usr/bin/modulus"
-install -m 0644 "$here/50modulus/modulus.service" "$here/51modulus-net/modulus-network.service" "$tree/$units/"
+install -m 0644 "$here/50modulus/modulus.service" "$tree/$units/"
 ln -s "/$units/modulus.service" "$tree/$wants/modulus.service"
 
 cd "$tree"

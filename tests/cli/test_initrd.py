@@ -65,7 +65,7 @@ def entries(archive):
 def test_it_holds_program_units_and_link_and_nothing_else(entries):
     files = {name for name, entry in entries.items() if not stat.S_ISDIR(entry.mode)}
     link = "etc/systemd/system/initrd.target.wants/modulus.service"
-    assert files == {"usr/bin/modulus", f"{UNITS}/modulus.service", f"{UNITS}/modulus-network.service", link}
+    assert files == {"usr/bin/modulus", f"{UNITS}/modulus.service", link}
     assert entries["usr/bin/modulus"].data == MODULUS_BOOT.read_bytes()
     assert entries[f"{UNITS}/modulus.service"].data == (TREE / "dracut/50modulus/modulus.service").read_bytes()
     assert stat.S_ISLNK(entries[link].mode)
