@@ -60,7 +60,7 @@ RELEASED := 1795392000
 EPOCH := $(or $(SOURCE_DATE_EPOCH),$(RELEASED))
 
 # Only the program that makes bundles has these; the one in the initramfs does not.
-BUILDER_SRC := build.c modlist.c modsource.c modimage.c kbuild.c modsign.c tarwrite.c decompress.c kernelimage.c manifestwrite.c minisignkey.c ocilayout.c cmd_build.c
+BUILDER_SRC := build.c modlist.c modsource.c modimage.c kbuild.c modsign.c tarwrite.c manifestwrite.c minisignkey.c ocilayout.c cmd_build.c
 
 SRC := $(sort $(wildcard stage/*.c))
 BUILDER := $(addprefix stage/,$(BUILDER_SRC))

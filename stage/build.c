@@ -190,6 +190,13 @@ static void sort_rest(struct building *b, size_t first)
 	}
 }
 
+static int image_build_id(const char *path, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1], struct err *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? err_sys(err, -errno, "%s", path) : kernel_image_build_id(fd, path, NULL, ret_hex, err);
+}
+
 static int find_build_id(struct building *b, struct strv *warnings, char **ret)
 {
 	static const char *const places[] = { "%s/vmlinuz", "%s/../../../boot/vmlinuz-%s",
@@ -204,7 +211,7 @@ static int find_build_id(struct building *b, struct strv *warnings, char **ret)
 		return *ret ? 0 : err_sys(b->err, -ENOMEM, "build-id");
 	}
 	if (req->kernel_image) {
-		r = kernel_image_build_id(req->kernel_image, hex, b->err);
+		r = image_build_id(req->kernel_image, hex, b->err);
 		if (r < 0)
 			return r;
 	}
@@ -215,7 +222,7 @@ static int find_build_id(struct building *b, struct strv *warnings, char **ret)
 								req->kernel_dir, req->release);
 
 		if (path && access(path, R_OK) == 0)
-			r = kernel_image_build_id(path, hex, &why);
+			r = image_build_id(path, hex, &why);
 	}
 	if (r < 0) {
 		*ret = NULL;

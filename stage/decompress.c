@@ -1,86 +1,156 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * decompress.c - libarchive's raw format with its decompression filters. Builder only.
+ * decompress.c - zlib, liblzma and libzstd behind one face, by the magic of each. Whole, in memory: for
+ * kernels and modules of the operator's own machine, never for bundles.
  */
 #include "decompress.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
+#include <lzma.h>
+#include <zlib.h>
+#include <zstd.h>
 
-static void close_archive(struct archive **a)
+/* What the largest dictionary in use (32 MiB in a kernel) needs, with room. */
+#define XZ_MEMORY_BYTES (256ull << 20)
+#define FIRST_BYTES ((size_t)1 << 20)
+
+struct output {
+	uint8_t *v;
+	size_t len, room, max;
+};
+
+static void output_free(struct output *o)
 {
-	archive_read_free(*a);
+	free(o->v);
 }
 
-static int new_reader(struct archive **ret)
+/* Room for more, or -EFBIG: one byte above max is asked for, so that the end of max bytes is seen. */
+static int grow(struct output *o)
 {
-	struct archive *a = archive_read_new();
+	size_t room = o->room == 0 ? FIRST_BYTES : o->room * 2;
+	uint8_t *bigger;
 
-	if (!a)
+	if (o->len > o->max)
+		return -EFBIG;
+	room = MIN(room, o->max + 1);
+	bigger = realloc(o->v, room);
+	if (!bigger)
 		return -ENOMEM;
-	archive_read_support_format_raw(a);
-	archive_read_support_format_empty(a);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_zstd(a);
-	*ret = a;
+	o->v = bigger;
+	o->room = room;
 	return 0;
 }
 
-/* Block by block: a read that asked for more would lose what came before an error. */
-static int drain(struct archive *a, size_t max_bytes, uint8_t **ret, size_t *ret_len)
+/* Each of these: 0 at the end of the stream, or where what follows data is no more of it. */
+
+static int gzip(const uint8_t *bytes, size_t len, struct output *o)
 {
-	_cleanup_bytes_ uint8_t *buf = NULL;
-	struct archive_entry *e;
-	size_t len = 0, room = 0;
+	z_stream z = { .next_in = (z_const Bytef *)(uintptr_t)bytes, .avail_in = (uInt)MIN(len, (size_t)UINT32_MAX) };
+	int r = inflateInit2(&z, 15 + 16) == Z_OK ? 0 : -ENOMEM, q = Z_OK; /* 16: gzip alone */
 
-	if (archive_read_next_header(a, &e) != ARCHIVE_OK)
-		return -EBADMSG;
-	for (;;) {
-		const void *block;
-		la_int64_t offset;
-		size_t n;
-		int r = archive_read_data_block(a, &block, &n, &offset);
-
-		if (r != ARCHIVE_OK && r != ARCHIVE_EOF && len == 0)
-			return -EBADMSG;
-		if (r != ARCHIVE_OK) /* after data, an error is what follows the stream: a kernel appends its size */
+	while (r == 0 && q == Z_OK) {
+		if (o->len == o->room && (r = grow(o)) < 0)
 			break;
-		if (n > max_bytes - len)
-			return -EFBIG;
-		if (len + n > room) {
-			uint8_t *bigger;
-
-			room = (len + n) * 2;
-			bigger = realloc(buf, room);
-			if (!bigger)
-				return -ENOMEM;
-			buf = bigger;
-		}
-		memcpy(buf + len, block, n);
-		len += n;
+		z.next_out = o->v + o->len;
+		z.avail_out = (uInt)(o->room - o->len);
+		q = inflate(&z, Z_NO_FLUSH);
+		o->len = (size_t)(z.next_out - o->v);
 	}
-	if (!buf) { /* an empty file is no failure */
-		buf = malloc(1);
-		if (!buf)
-			return -ENOMEM;
-	}
-	*ret = TAKE_PTR(buf);
-	*ret_len = len;
-	return 0;
+	(void)inflateEnd(&z);
+	return r;
 }
+
+static int xz(const uint8_t *bytes, size_t len, struct output *o)
+{
+	lzma_stream s = LZMA_STREAM_INIT;
+	lzma_ret q = lzma_stream_decoder(&s, XZ_MEMORY_BYTES, 0);
+	int r = q == LZMA_OK ? 0 : -ENOMEM;
+
+	s.next_in = bytes;
+	s.avail_in = len;
+	while (r == 0 && q == LZMA_OK) {
+		if (o->len == o->room && (r = grow(o)) < 0)
+			break;
+		s.next_out = o->v + o->len;
+		s.avail_out = o->room - o->len;
+		q = lzma_code(&s, LZMA_RUN);
+		o->len = (size_t)(s.next_out - o->v);
+		if (s.avail_in == 0 && s.avail_out > 0) /* cut: liblzma would say so at the next call only */
+			break;
+	}
+	lzma_end(&s);
+	return r;
+}
+
+static int zstd(const uint8_t *bytes, size_t len, struct output *o)
+{
+	ZSTD_DCtx *d = ZSTD_createDCtx();
+	ZSTD_inBuffer in = { .src = bytes, .size = len };
+	int r = d ? 0 : -ENOMEM;
+	bool more = true;
+
+	while (r == 0 && more) {
+		ZSTD_outBuffer out;
+		size_t q;
+
+		if (o->len == o->room && (r = grow(o)) < 0)
+			break;
+		out = (ZSTD_outBuffer){ .dst = o->v, .size = o->room, .pos = o->len };
+		q = ZSTD_decompressStream(d, &out, &in);
+		o->len = out.pos;
+		more = !ZSTD_isError(q) && (in.pos < in.size || (q > 0 && out.pos == out.size));
+	}
+	ZSTD_freeDCtx(d);
+	return r;
+}
+
+static int plain(const uint8_t *bytes, size_t len, struct output *o)
+{
+	int r = 0;
+
+	while (r == 0 && o->len < len) {
+		size_t n;
+
+		if (o->len == o->room && (r = grow(o)) < 0)
+			break;
+		n = MIN(o->room - o->len, len - o->len);
+		memcpy(o->v + o->len, bytes + o->len, n);
+		o->len += n;
+	}
+	return r;
+}
+
+static const struct format {
+	const char *magic;
+	size_t len;
+	int (*read)(const uint8_t *bytes, size_t len, struct output *o);
+} formats[] = {
+	{ "\x1f\x8b", 2, gzip },
+	{ "\xfd" "7zXZ\0", 6, xz },
+	{ "\x28\xb5\x2f\xfd", 4, zstd },
+	{ "", 0, plain },
+};
 
 int decompress_bytes(const void *bytes, size_t len, size_t max_bytes, uint8_t **ret, size_t *ret_len)
 {
-	_cleanup_(close_archive) struct archive *a = NULL;
-	int r = new_reader(&a);
+	_cleanup_(output_free) struct output o = { .max = max_bytes };
+	const struct format *f = formats;
+	int r;
 
+	while (len < f->len || memcmp(bytes, f->magic, f->len) != 0)
+		f++;
+	r = f->read(bytes, len, &o);
+	if (r == 0 && o.len > max_bytes)
+		r = -EFBIG;
+	if (r == 0 && o.len == 0 && f->read != plain)
+		r = -EBADMSG;
+	if (r == 0 && !o.v) /* an empty file is no failure */
+		r = grow(&o);
 	if (r < 0)
 		return r;
-	if (archive_read_open_memory(a, bytes, len) != ARCHIVE_OK)
-		return -EBADMSG;
-	return drain(a, max_bytes, ret, ret_len);
+	*ret = TAKE_PTR(o.v);
+	*ret_len = o.len;
+	return 0;
 }
 
 int decompress_file(int dirfd, const char *path, size_t max_bytes, uint8_t **ret, size_t *ret_len, struct err *err)

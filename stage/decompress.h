@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * decompress.h - a file that may be compressed (gzip, xz, zstd) as plain bytes, by libarchive.
- * For trusted input of the builder: kernels' own modules and images.
+ * decompress.h - a file that may be compressed (gzip, xz, zstd) as plain bytes.
+ * For trusted input: kernels' own modules and images.
  */
 #ifndef MODULUS_DECOMPRESS_H
 #define MODULUS_DECOMPRESS_H

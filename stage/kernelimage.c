@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * kernelimage.c - vmlinuz -> vmlinux -> .notes. Builder only; the input is the operator's own
- * kernel, yet every offset is checked.
+ * kernelimage.c - vmlinuz -> vmlinux -> .notes. Runs where bundles are built, and where those of the next
+ * kernel are judged. Reads only; the input is the operator's own kernel, yet every offset is checked.
  */
 #include "kernelimage.h"
 
 #include <elf.h>
 #include <endian.h>
-#include <fcntl.h>
 
 #include "decompress.h"
 
@@ -50,6 +49,66 @@ static uint32_t le32_at(const uint8_t *bytes, size_t at)
 	return le32toh(v);
 }
 
+/* An ELF file begins here: where it ends, by its section headers, which are the last of it. */
+static size_t elf_end(const uint8_t *bytes, size_t len, size_t at)
+{
+	uint64_t end;
+
+	if (len - at >= sizeof(Elf64_Ehdr) && bytes[at + EI_CLASS] == ELFCLASS64) {
+		Elf64_Ehdr eh;
+
+		memcpy(&eh, bytes + at, sizeof(eh));
+		end = (uint64_t)eh.e_shnum * eh.e_shentsize;
+		end = eh.e_shoff > UINT64_MAX - end ? UINT64_MAX : end + eh.e_shoff;
+	} else if (len - at >= sizeof(Elf32_Ehdr) && bytes[at + EI_CLASS] == ELFCLASS32) {
+		Elf32_Ehdr eh;
+
+		memcpy(&eh, bytes + at, sizeof(eh));
+		end = (uint64_t)eh.e_shoff + (uint64_t)eh.e_shnum * eh.e_shentsize;
+	} else {
+		return at + SELFMAG;
+	}
+	return end < SELFMAG || end > len - at ? at + SELFMAG : at + (size_t)end;
+}
+
+/*
+ * arm64's Image has no headers that lead to the notes. What looks like a build-id is the kernel's, unless
+ * it is in one of the ELF files that are inside (the vDSOs); two of them are none.
+ */
+static int flat_build_id(const uint8_t *bytes, size_t len, char *ret_hex)
+{
+	static const uint8_t name[] = { 3, 0, 0, 0, 'G', 'N', 'U', 0 }; /* NT_GNU_BUILD_ID, its name */
+	char found[2 * LIMIT_BUILD_ID_BYTES + 1] = "", hex[2 * LIMIT_BUILD_ID_BYTES + 1];
+
+	for (size_t at = 0; at + sizeof(Elf64_Nhdr) + 4 <= len; at += 4) {
+		if (memcmp(bytes + at, ELFMAG, SELFMAG) == 0) {
+			at = (elf_end(bytes, len, at) - 1) & ~(size_t)3; /* the loop adds 4 */
+			continue;
+		}
+		if (le32_at(bytes, at) != 4 || memcmp(bytes + at + 8, name, sizeof(name)) != 0 ||
+		    kernel_notes_build_id(bytes + at, len - at, hex) < 0)
+			continue;
+		if (found[0] && !streq(found, hex))
+			return -ENOENT;
+		memcpy(found, hex, sizeof(found));
+	}
+	if (!found[0])
+		return -ENOENT;
+	memcpy(ret_hex, found, sizeof(found));
+	return 0;
+}
+
+/* Documentation/arch/arm64/booting: "ARM\x64" at 56. */
+static bool is_flat(const uint8_t *bytes, size_t len)
+{
+	return len >= 64 && memcmp(bytes + 56, "ARM\x64", 4) == 0;
+}
+
+static int plain_build_id(const uint8_t *bytes, size_t len, char *ret_hex)
+{
+	return is_flat(bytes, len) ? flat_build_id(bytes, len, ret_hex) : elf_build_id(bytes, len, ret_hex);
+}
+
 /* The compressed kernel inside a bzImage. */
 static bool bzimage_payload(const uint8_t *bytes, size_t len, const uint8_t **ret, size_t *ret_len)
 {
@@ -67,34 +126,68 @@ static bool bzimage_payload(const uint8_t *bytes, size_t len, const uint8_t **re
 	return true;
 }
 
+/* The same in an image that EFI starts. */
+static bool zboot_payload(const uint8_t *bytes, size_t len, const uint8_t **ret, size_t *ret_len)
+{
+	uint32_t at, size;
+
+	if (len < 16 || memcmp(bytes, "MZ\0\0zimg", 8) != 0)
+		return false;
+	at = le32_at(bytes, 8);
+	size = le32_at(bytes, 12);
+	if (at > len || size > len - at)
+		return false;
+	*ret = bytes + at;
+	*ret_len = size;
+	return true;
+}
+
+/* "kernel_version": from 0x200 on, a text that begins with the release. */
+static bool is_of_release(const uint8_t *bytes, size_t len, const char *release)
+{
+	size_t at = (size_t)bytes[0x20e] + ((size_t)bytes[0x20f] << 8) + 0x200, n = strlen(release);
+
+	return at == 0x200 || (at < len && len - at > n && memcmp(bytes + at, release, n) == 0 && bytes[at + n] <= ' ');
+}
+
 static int payload_build_id(const uint8_t *payload, size_t len, char *ret_hex)
 {
 	_cleanup_bytes_ uint8_t *vmlinux = NULL;
 	size_t vmlinux_len;
 	int r = decompress_bytes(payload, len, IMAGE_MAX_BYTES, &vmlinux, &vmlinux_len);
 
-	return r < 0 ? r : elf_build_id(vmlinux, vmlinux_len, ret_hex);
+	return r < 0 ? r : plain_build_id(vmlinux, vmlinux_len, ret_hex);
 }
 
-int kernel_image_build_id(const char *path, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1], struct err *err)
+int kernel_image_build_id(int fd, const char *shown, const char *release, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1],
+			  struct err *err)
 {
+	_cleanup_free_ char *file = NULL;
 	_cleanup_bytes_ uint8_t *image = NULL;
 	const uint8_t *payload;
 	size_t len, payload_len;
 	int r;
 
-	r = decompress_file(AT_FDCWD, path, IMAGE_MAX_BYTES, &image, &len, err);
+	r = read_whole(fd, IMAGE_MAX_BYTES, &file, &len);
+	if (r == 0)
+		r = decompress_bytes(file, len, IMAGE_MAX_BYTES, &image, &len);
+	if (r == -EBADMSG)
+		return err_set(err, r, "%s: damaged", shown);
 	if (r < 0)
-		return r;
+		return err_sys(err, r, "%s", shown);
 	if (bzimage_payload(image, len, &payload, &payload_len)) {
+		if (release && !is_of_release(image, len, release))
+			return err_set(err, -ESTALE, "%s: is not of kernel %s", shown, release);
 		r = payload_build_id(payload, payload_len, ret_hex);
 		/* the build appends the size of vmlinux, except to gzip, which ends with it anyway */
 		if (r < 0 && payload_len > SIZE_BYTES)
 			r = payload_build_id(payload, payload_len - SIZE_BYTES, ret_hex);
-		if (r == -EBADMSG)
-			return err_set(err, -ENOENT, "%s: compressed in a way that is not gzip, xz or zstd", path);
+	} else if (zboot_payload(image, len, &payload, &payload_len)) {
+		r = payload_build_id(payload, payload_len, ret_hex);
 	} else {
-		r = elf_build_id(image, len, ret_hex);
+		r = plain_build_id(image, len, ret_hex);
 	}
-	return r < 0 ? err_set(err, r, "%s: holds no GNU build-id that can be read", path) : 0;
+	if (r == -EBADMSG)
+		return err_set(err, -ENOENT, "%s: compressed in a way that is not gzip, xz or zstd", shown);
+	return r < 0 ? err_set(err, r, "%s: holds no GNU build-id that can be read", shown) : 0;
 }

@@ -5,6 +5,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <elf.h>
+#include <fcntl.h>
 
 #include "decompress.h"
 #include "kernelimage.h"
@@ -79,10 +80,11 @@ static struct blob bzimage(const struct blob *payload)
 
 static int build_id_of(const struct place *p, const struct blob *image, char *ret, struct err *err)
 {
-	_cleanup_free_ char *path = place_path(p, "vmlinuz");
+	_cleanup_close_ int fd = -EBADF;
 
 	put_blob(p, "vmlinuz", image->v, image->n);
-	return kernel_image_build_id(path, ret, err);
+	fd = openat(p->fd, "vmlinuz", O_RDONLY | O_CLOEXEC);
+	return kernel_image_build_id(fd, "vmlinuz", NULL, ret, err);
 }
 
 static int (*const filters[])(struct archive *) = { archive_write_add_filter_gzip, archive_write_add_filter_xz,
@@ -152,6 +154,87 @@ static void test_an_image_cut_or_changed_anywhere_is_read_within_it(void **state
 	}
 }
 
+/* An EFI image that decompresses itself: where the payload is, and how long. */
+static struct blob zboot(const struct blob *payload)
+{
+	const uint32_t offset = 64, n = (uint32_t)payload->n;
+	struct blob b = { 0 };
+
+	blob_add(&b, "MZ\0\0zimg", 8);
+	blob_add(&b, &offset, 4);
+	blob_add(&b, &n, 4);
+	blob_fill(&b, 0, 48);
+	blob_add(&b, payload->v, payload->n);
+	blob_fill(&b, 'x', 100);
+	return b;
+}
+
+/* arm64's Image: code, a vDSO with a build-id of its own, and the kernel's note, `notes` times. */
+static struct blob flat(unsigned int notes)
+{
+	_cleanup_blob_ struct blob vdso = vmlinux();
+	const size_t note = sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr);
+	struct blob b = { 0 };
+	Elf64_Ehdr eh;
+
+	blob_fill(&b, 0, 56);
+	blob_add(&b, "ARM\x64", 4);
+	blob_fill(&b, 0, 68);
+	memcpy(&eh, vdso.v, sizeof(eh));
+	eh.e_shoff = vdso.n; /* no sections, and yet the end of the file */
+	memcpy(vdso.v, &eh, sizeof(eh));
+	vdso.v[vdso.n - 1] ^= 0xff;
+	blob_add(&b, vdso.v, vdso.n);
+	for (unsigned int i = 0; i < notes; i++) {
+		vdso.v[vdso.n - 1] = (uint8_t)(0xb3 + i);
+		blob_fill(&b, 0, 64);
+		blob_add(&b, vdso.v + note, vdso.n - note);
+	}
+	blob_fill(&b, 0, 64);
+	return b;
+}
+
+static void test_images_of_arm64_are_read_too_and_what_is_ambiguous_is_not_known(void **state)
+{
+	_cleanup_blob_ struct blob one = flat(1), none = flat(0), two = flat(2),
+				   c = compressed(&one, archive_write_add_filter_gzip), efi = zboot(&c);
+	const struct blob *const good[] = { &one, &c, &efi }, *const bad[] = { &none, &two };
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		char hex[2 * LIMIT_BUILD_ID_BYTES + 1] = "";
+
+		assert_int_equal(build_id_of(*state, good[i], hex, &err), 0);
+		assert_string_equal(hex, ID_HEX);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		char hex[2 * LIMIT_BUILD_ID_BYTES + 1] = "";
+
+		assert_int_equal(build_id_of(*state, bad[i], hex, &err), -ENOENT);
+	}
+}
+
+static void test_an_image_that_says_it_is_of_another_release_is_refused(void **state)
+{
+	_cleanup_blob_ struct blob plain = vmlinux(), bz = bzimage(&plain);
+	struct place *p = *state;
+	static const struct {
+		const char *release;
+		int r;
+	} cases[] = { { "6.1.0-99-test", 0 }, { "6.1.0-9", -ESTALE }, { "6.1.0-100-test", -ESTALE }, { NULL, 0 } };
+
+	bz.v[0x20e] = 0x80; /* 0x280 and after it */
+	memcpy(bz.v + 0x280, "6.1.0-99-test (who@where) #1 SMP", 33);
+	put_blob(p, "vmlinuz", bz.v, bz.n);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_close_ int fd = openat(p->fd, "vmlinuz", O_RDONLY | O_CLOEXEC);
+		char hex[2 * LIMIT_BUILD_ID_BYTES + 1];
+		struct err err;
+
+		assert_int_equal(kernel_image_build_id(fd, "vmlinuz", cases[i].release, hex, &err), cases[i].r);
+	}
+}
+
 /* --- the files it reads --- */
 
 static void test_files_are_decompressed_up_to_a_limit(void **state)
@@ -194,6 +277,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		at_place(test_the_build_id_is_found_in_every_kind_of_image),
 		at_place(test_an_image_without_one_says_so),
+		at_place(test_images_of_arm64_are_read_too_and_what_is_ambiguous_is_not_known),
+		at_place(test_an_image_that_says_it_is_of_another_release_is_refused),
 		at_place(test_an_image_cut_or_changed_anywhere_is_read_within_it),
 		at_place(test_files_are_decompressed_up_to_a_limit),
 		at_place(test_a_damaged_file_is_said_to_be),
