@@ -15,11 +15,9 @@
  */
 #include <blkid/blkid.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
+#include "disk.h"
 #include "privatemount.h"
 #include "source.h"
 
@@ -35,9 +33,6 @@ static const struct {
 	{ "ppc64le", "15bb03af-77e7-4d4a-b12b-c0d084f7491c" },
 	{ "s390x", "8a4f5770-50aa-4ed3-874a-99b710db6fea" },
 };
-
-/* "flatcar-rootfs": both /usr slots and nothing else (flatcar/scripts, disk_layout.json). */
-#define FLATCAR_USR "5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6"
 
 /* --- 1. mounted by the OS --- */
 
@@ -75,36 +70,6 @@ static int from_cmdline(const struct cmdline *c, char **ret_device, struct err *
 	return -ENOENT;
 }
 
-/* The block device that holds the target root, from mountinfo: btrfs has no st_dev of its own. */
-static int root_device(const struct host *h, dev_t *ret)
-{
-	_cleanup_free_ char *text = NULL;
-	char *save = NULL;
-	bool found = false;
-	size_t len;
-	int r;
-
-	r = host_live_read(h, "/proc/self/mountinfo", 1u << 20, &text, &len);
-	if (r < 0)
-		return r;
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char point[PATH_MAX], source[PATH_MAX];
-		unsigned int major_no, minor_no;
-		const char *dash = strstr(line, " - ");
-		struct stat st;
-
-		/* proc(5): id parent major:minor root mountpoint options... - type source ... */
-		if (!dash || sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_no, &minor_no, point) != 3 ||
-		    !streq(point, h->root_path) || sscanf(dash, " - %*s %4095s", source) != 1)
-			continue;
-		*ret = makedev(major_no, minor_no);
-		if (major_no == 0 && stat(source, &st) == 0 && S_ISBLK(st.st_mode))
-			*ret = st.st_rdev;
-		found = true; /* the last one is on top */
-	}
-	return found && major(*ret) != 0 ? 0 : -ENOENT;
-}
-
 /* Which of the three sets a partition belongs to: 0 best, -1 none. */
 static int partition_rank(blkid_partition p, const char *machine)
 {
@@ -113,7 +78,7 @@ static int partition_rank(blkid_partition p, const char *machine)
 	for (size_t i = 0; type && i < ARRAY_SIZE(dps_usr); i++)
 		if (streq(dps_usr[i].machine, machine) && strcasecmp(dps_usr[i].type, type) == 0)
 			return 0;
-	if (type && strcasecmp(type, FLATCAR_USR) == 0 && label && str_prefix(label, "USR-", NULL))
+	if (type && strcasecmp(type, DISK_FLATCAR_USR) == 0 && label && str_prefix(label, "USR-", NULL))
 		return 1;
 	if (label && strcasecmp(label, "usr") == 0)
 		return 2;
@@ -123,7 +88,6 @@ static int partition_rank(blkid_partition p, const char *machine)
 static int scan_disk(blkid_probe p, const char *disk, const char *machine, char **ret_device, struct err *err)
 {
 	blkid_partlist list = blkid_probe_get_partitions(p);
-	bool digit = disk[0] && strchr("0123456789", disk[strlen(disk) - 1]);
 	int n = list ? blkid_partlist_numof_partitions(list) : 0;
 
 	for (int rank = 0; rank < 3; rank++) {
@@ -132,11 +96,12 @@ static int scan_disk(blkid_probe p, const char *disk, const char *machine, char 
 
 		for (int i = 0; i < n; i++) {
 			blkid_partition part = blkid_partlist_get_partition(list, i);
-			_cleanup_free_ char *device = NULL;
+			_cleanup_free_ char *device = NULL, *name = NULL;
 
 			if (!part || partition_rank(part, machine) != rank)
 				continue;
-			device = str_printf("/dev/%s%s%d", disk, digit ? "p" : "", blkid_partition_get_partno(part));
+			name = disk_partition_name(disk, blkid_partition_get_partno(part));
+			device = name ? str_printf("/dev/%s", name) : NULL;
 			if (!device)
 				return err_sys(err, -ENOMEM, "usr");
 			if (found)
@@ -162,7 +127,7 @@ static int from_disk(const struct source_request *req, char **ret_device, struct
 	dev_t root, whole;
 	int r;
 
-	if (root_device(req->host, &root) < 0 || blkid_devno_to_wholedisk(root, disk, sizeof(disk), &whole) < 0)
+	if (disk_of_mount(req->host, req->host->root_path, &root) < 0 || blkid_devno_to_wholedisk(root, disk, sizeof(disk), &whole) < 0)
 		return -ENOENT;
 	path = str_printf("/dev/%s", disk);
 	if (!path)
