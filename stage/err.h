@@ -62,6 +62,8 @@ enum exit_code {
 	X(BAD_CONFIG, "bad-config", EXIT_CONFIG, "a configuration file cannot be used; the text has the line") \
 	X(AMBIGUOUS, "ambiguous", EXIT_CONFIG,                                                                \
 	  "two partitions could be /usr; name one with mount.usr= on the kernel command line")                \
+	X(UNKNOWN_KERNEL, "unknown-kernel", EXIT_KERNEL,                                                      \
+	  "which kernel the next boot runs cannot be told; name it with --kernel, or take --all")             \
 	X(SYSTEM, "system-error", EXIT_SYSTEM, "the system refused an operation; the text says which")
 
 enum {

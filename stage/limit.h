@@ -171,6 +171,25 @@
 /* A node with 10,000 mounts has 3 MB. */
 #define LIMIT_MOUNTINFO_BYTES (16u << 20)
 
+/* --- the next kernel --- */
+/* A boot loader's entry: the kernel's command line and a few words. */
+#define LIMIT_BOOT_ENTRY_BYTES (16u << 10)
+#define LIMIT_BOOT_ENTRIES 128u
+/* Debian's grub.cfg has about 1 KiB for each kernel, and two entries in a submenu of the top menu. */
+#define LIMIT_GRUB_CFG_BYTES (512u << 10)
+#define LIMIT_GRUB_ENTRIES 512u
+#define LIMIT_GRUB_DEPTH 8u
+/* GRUB's environment block has 1 KiB; it can be made with more. */
+#define LIMIT_GRUBENV_BYTES (64u << 10)
+/* An EFI variable with the name of an entry, in UTF-16. */
+#define LIMIT_EFI_VARIABLE_BYTES 1024u
+/* ostree's record of a staged deployment: the kernel's command line and a few words. */
+#define LIMIT_STAGED_BYTES (64u << 10)
+/* Partitions of one disk that could hold /usr: A, B, and what is being tried out. */
+#define LIMIT_SLOTS 16u
+/* Block devices below each other: /usr on verity, on a partition. */
+#define LIMIT_SLAVES 4u
+
 /* --- state --- */
 #define LIMIT_STATUS_BYTES (1u << 20)
 /* A mark or a trial: digests, a release, a few numbers. */
@@ -182,7 +201,9 @@
 #define LIMIT_CACHE_FILES 4096u
 /* Kernels that are looked after: installed ones, and those that something is cached for. */
 #define LIMIT_KERNELS 64u
-/* Kernels that are neither running nor installed, whose bundles are kept: the next one and the last one. */
+/* Kernels that are neither running nor next nor installed, whose bundles are kept: blessed ones, to go back to. */
+#define CACHE_BLESSED_KERNELS 2u
+/* And those that somebody fetched for by name. */
 #define CACHE_OTHER_KERNELS 2u
 /* Bundles that are kept of one driver for one kernel: the one in use, and one to go back to. */
 #define CACHE_KEEP_BUNDLES 2u
