@@ -9,6 +9,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
+#include "installed.h"
 #include "limit.h"
 #include "trial.h"
 
@@ -25,15 +26,6 @@ void cache_list_free(struct cache_list *l)
 	*l = (struct cache_list){ 0 };
 }
 
-/* As the kernel may call itself: not a way out, nothing that a terminal would act on. */
-static bool is_release(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n > 0 && n <= LIMIT_RELEASE_BYTES && name[0] != '.' &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-") == n;
-}
-
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
@@ -41,7 +33,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 static int is_folder(const struct dirent *e)
 {
-	return is_release(e->d_name);
+	return installed_is_release(e->d_name);
 }
 
 static int is_file(const struct dirent *e)
@@ -245,119 +237,7 @@ int cache_trials(const struct host *h, const struct cache_file *f, struct strv *
 	return r;
 }
 
-/* --- for which kernels --- */
-
-static int add_installed(const struct host *h, struct strv *ret)
-{
-	_cleanup_close_ int fd = host_root_open(h, "/usr/lib/modules", O_RDONLY | O_DIRECTORY);
-	struct dirent **list = NULL;
-	int n = fd < 0 ? 0 : scandirat(fd, ".", &list, is_folder, by_name), r = 0;
-
-	if (n < 0)
-		return -errno;
-	for (int i = 0; r == 0 && i < n && ret->n < LIMIT_KERNELS; i++) {
-		_cleanup_close_ int dir = open_resolve(fd, list[i]->d_name, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH);
-
-		if (dir >= 0 && !strv_has(ret, list[i]->d_name))
-			r = strv_add(ret, list[i]->d_name);
-	}
-	free_entries(list, n);
-	return r;
-}
-
-/* Of the kernels that are not in the list, the one that something was cached for last; NULL: none. */
-static const char *latest_other(const struct cache_list *l, const struct strv *kernels)
-{
-	const struct cache_file *best = NULL;
-
-	for (size_t i = 0; i < l->n; i++)
-		if (!streq(l->v[i].folder, STORE_ANY) && !strv_has(kernels, l->v[i].folder) &&
-		    (!best || l->v[i].changed > best->changed))
-			best = &l->v[i];
-	return best ? best->folder : NULL;
-}
-
-int cache_kernels(const struct host *h, const char *running, const struct cache_list *l, bool all, struct strv *ret,
-		  struct err *err)
-{
-	_cleanup_strv_ struct strv kernels = { 0 };
-	const char *other;
-	int r = strv_add(&kernels, running);
-
-	if (r == 0)
-		r = add_installed(h, &kernels);
-	for (unsigned int i = 0; r == 0 && (all || i < CACHE_OTHER_KERNELS) && kernels.n < LIMIT_KERNELS; i++) {
-		other = latest_other(l, &kernels);
-		if (!other)
-			break;
-		r = strv_add(&kernels, other);
-	}
-	if (r < 0)
-		return err_sys(err, r, "kernels");
-	*ret = kernels;
-	kernels = (struct strv){ 0 };
-	return 0;
-}
-
-/* --- what is not worth its place --- */
-
-struct worth {
-	bool known;
-	char flavor[LIMIT_NAME_BYTES + 1];
-	uint64_t serial;
-};
-
-static bool is_better(const struct cache_list *l, const struct worth *w, size_t a, size_t b)
-{
-	if (w[a].serial != w[b].serial)
-		return w[a].serial > w[b].serial;
-	if (l->v[a].changed != l->v[b].changed)
-		return l->v[a].changed > l->v[b].changed;
-	return a < b;
-}
-
-static bool same_group(const struct cache_list *l, const struct worth *w, size_t a, size_t b)
-{
-	return streq(l->v[a].folder, l->v[b].folder) && streq(l->v[a].name.name, l->v[b].name.name) &&
-	       l->v[a].name.kind == l->v[b].name.kind && streq(w[a].flavor, w[b].flavor);
-}
-
-static bool is_among_the_best(const struct cache_list *l, const struct worth *w, size_t i)
-{
-	unsigned int better = 0;
-
-	for (size_t j = 0; j < l->n && better < CACHE_KEEP_BUNDLES; j++)
-		better += j != i && w[j].known && same_group(l, w, i, j) && is_better(l, w, j, i);
-	return better < CACHE_KEEP_BUNDLES;
-}
-
-static bool is_for(const struct cache_file *f, const struct strv *kernels)
-{
-	return streq(f->folder, STORE_ANY) || strv_has(kernels, f->folder);
-}
-
-int cache_surplus(const struct host *h, const char *where, const struct cache_list *l, const struct strv *kernels,
-		  const struct keyring *ring, bool (*keeps)(void *ctx, const struct cache_file *f), void *ctx,
-		  bool *ret_surplus, struct err *err)
-{
-	struct worth *w = calloc(l->n + 1, sizeof(*w));
-
-	if (!w)
-		return err_sys(err, -ENOMEM, "cache");
-	for (size_t i = 0; i < l->n; i++) {
-		_cleanup_bundle_ struct bundle *b = NULL;
-
-		if (!is_for(&l->v[i], kernels) || cache_open_bundle(h, where, &l->v[i], ring, &b, err) < 0)
-			continue;
-		w[i] = (struct worth){ .known = true, .serial = bundle_manifest(b)->serial };
-		snprintf(w[i].flavor, sizeof(w[i].flavor), "%s", bundle_manifest(b)->flavor);
-	}
-	for (size_t i = 0; i < l->n; i++)
-		ret_surplus[i] = !keeps(ctx, &l->v[i]) &&
-				 (!is_for(&l->v[i], kernels) || (w[i].known && !is_among_the_best(l, w, i)));
-	free(w);
-	return 0;
-}
+/* --- removing --- */
 
 static int remove_files(const struct rootfs_dir *dir, const struct cache_list *l, const bool *surplus, struct err *err)
 {

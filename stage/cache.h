@@ -39,14 +39,6 @@ int cache_open_bundle(const struct host *h, const char *where, const struct cach
 		      struct bundle **ret, struct err *err) _must_check_;
 
 /*
- * The kernels that the cache is kept for: the running one, those installed in /usr/lib/modules, and
- * of the others the CACHE_OTHER_KERNELS that something was cached for last (one to come, or one to
- * go back to); all: every other one too. The running one is the first.
- */
-int cache_kernels(const struct host *h, const char *running, const struct cache_list *l, bool all, struct strv *ret,
-		  struct err *err) _must_check_;
-
-/*
  * Is another bundle with the same serial cached already? Both would be refused at boot (two truths),
  * so the second must not get in. 0; -E_EQUIVOCATION; -ENOMEM. What cannot be read says nothing.
  */
@@ -57,17 +49,7 @@ int cache_check_serial(const struct host *h, const char *where, const struct man
 int cache_trials(const struct host *h, const struct cache_file *f, struct strv *ret_build_ids) _must_check_;
 
 /*
- * The files that are not worth their place, in the order of the list: those of kernels that the
- * cache is not kept for, and of each driver, kind and flavour for one kernel all but the
- * CACHE_KEEP_BUNDLES with the highest serials. Never one that keeps() says yes to, and none that
- * cannot be verified: those say nothing about themselves.
- */
-int cache_surplus(const struct host *h, const char *where, const struct cache_list *l, const struct strv *kernels,
-		  const struct keyring *ring, bool (*keeps)(void *ctx, const struct cache_file *f), void *ctx,
-		  bool *ret_surplus, struct err *err) _must_check_;
-
-/*
- * Removes those files, directories that are empty then, and what interrupted copies left anywhere.
+ * Removes the files that are marked, in the order of the list, directories that are empty then, and what interrupted copies left anywhere.
  * Durable. -errno, -E_CACHE_UNREACHABLE.
  */
 int cache_remove(const struct host *h, const char *where, const struct cache_list *l, const bool *surplus,

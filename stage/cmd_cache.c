@@ -10,11 +10,11 @@
 #include "cache.h"
 #include "cmd.h"
 #include "fetch.h"
+#include "keep.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
 #include "progress.h"
-#include "report.h"
 #include "runtime.h"
 #include "trial.h"
 
@@ -26,8 +26,9 @@ static const char cache_usage[] =
 	"       modulus cache unblock NAME...\n\n"
 	"list     what is cached, whether its header is good, and attempts that failed\n"
 	"verify   every file to its last byte; changes nothing\n"
-	"prune    removes what no kernel needs that runs, is installed, or was used last, and all but\n"
-	"         the two newest bundles of each driver for a kernel; never what is in use\n"
+	"prune    removes what no kernel needs that runs, is next, is installed, was good or was fetched\n"
+	"         for last, and all but the two newest bundles of each driver for a kernel; never what\n"
+	"         is in use. bless does the same after each good boot\n"
 	"import   verifies bundles with this machine's keys and keeps them, for any kernel\n"
 	"unblock  forgets that bundles of these drivers took the machine down\n\n"
 	"  --json      for programs\n"
@@ -221,57 +222,15 @@ static int run_verify(struct work *w)
 
 /* --- prune --- */
 
-struct in_use {
-	struct strv digests;
-};
-
-static int add_in_use(const struct work *w, struct in_use *ret)
-{
-	json_t *status, *d;
-	size_t i;
-	int r = 0;
-
-	for (size_t n = 0; r == 0 && n < w->machine.config.n_drivers; n++)
-		if (w->machine.config.drivers[n].digest)
-			r = strv_add(&ret->digests, w->machine.config.drivers[n].digest);
-	if (r < 0 || status_read(&w->host, &status) < 0)
-		return r;
-	json_array_foreach(json_object_get(status, "drivers"), i, d) {
-		const json_t *const kinds[] = { d, json_object_get(d, "firmware"), json_object_get(d, "runtime") };
-
-		for (size_t n = 0; r == 0 && n < ARRAY_SIZE(kinds); n++) {
-			const char *digest = json_string_value(json_object_get(kinds[n], "digest"));
-
-			r = digest ? strv_add(&ret->digests, digest) : 0;
-		}
-	}
-	json_decref(status);
-	return r;
-}
-
-static bool is_in_use(void *ctx, const struct cache_file *f)
-{
-	const struct in_use *u = ctx;
-
-	return strv_has(&u->digests, f->name.digest);
-}
-
 static int prune(struct work *w, bool *surplus, struct err *err)
 {
-	_cleanup_strv_ struct strv kernels = { 0 }, trees = { 0 };
-	const char *where = w->machine.config.cache;
-	struct in_use used = { 0 };
+	_cleanup_strv_ struct strv trees = { 0 };
 	uint64_t bytes = 0;
 	size_t n = 0;
-	int r = add_in_use(w, &used);
+	int r = keep_find_surplus(&w->host, &w->machine.config, &w->machine.kernel, &w->cached, surplus, err);
 
-	r = r < 0 ? err_sys(err, r, "cache") :
-		    cache_kernels(&w->host, w->machine.kernel.release, &w->cached, false, &kernels, err);
-	if (r == 0)
-		r = cache_surplus(&w->host, where, &w->cached, &kernels, &w->everybody, is_in_use, &used, surplus, err);
 	if (r == 0 && !w->dry_run)
-		r = cache_remove(&w->host, where, &w->cached, surplus, err);
-	strv_free(&used.digests);
+		r = cache_remove(&w->host, w->machine.config.cache, &w->cached, surplus, err);
 	for (size_t i = 0; r == 0 && i < w->cached.n; i++) {
 		const struct cache_file *f = &w->cached.v[i];
 

@@ -5,9 +5,12 @@
  */
 #include "fetch.h"
 
+#include <fcntl.h>
+
 #include "boot.h"
 #include "cache.h"
 #include "choose.h"
+#include "installed.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
@@ -99,12 +102,18 @@ void fetch_machine_done(struct fetch_machine *m)
 	device_list_free(&m->devices);
 }
 
-void fetch_for_kernel(struct kernel *k, const char *release)
+void fetch_for_kernel(const struct host *h, struct kernel *k, const char *release)
 {
+	_cleanup_close_ int top = -EBADF;
+
 	if (streq(k->release, release))
 		return;
 	snprintf(k->release, sizeof(k->release), "%s", release);
-	k->build_id[0] = '\0'; /* of a kernel that does not run: not known here */
+	k->build_id[0] = '\0';
+	k->absent = true;
+	top = host_root_open(h, "/", O_RDONLY | O_DIRECTORY);
+	if (top >= 0)
+		(void)installed_build_id(top, release, k->build_id);
 }
 
 /* All that a driver needs. What Runtime= may have of a kind and has not is no failure: few drivers have both. */
@@ -142,7 +151,7 @@ int fetch_run(const struct fetch_request *f)
 		return reason_exit(r);
 	}
 	if (f->release)
-		fetch_for_kernel(&m.kernel, f->release);
+		fetch_for_kernel(f->host, &m.kernel, f->release);
 	for (size_t i = 0; i < m.config.n_drivers; i++) {
 		const struct driver *d = &m.config.drivers[i];
 		_cleanup_keyring_ struct keyring ring = { 0 };

@@ -22,8 +22,8 @@ int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct e
 void fetch_machine_done(struct fetch_machine *m);
 #define _cleanup_fetch_machine_ _cleanup_(fetch_machine_done)
 
-/* Makes of the running kernel one of another release, of which less is known. */
-void fetch_for_kernel(struct kernel *k, const char *release);
+/* Makes of the running kernel one of another release: its build-id is that of its image, if it is installed. */
+void fetch_for_kernel(const struct host *h, struct kernel *k, const char *release);
 
 struct fetch_request {
 	const struct host *host;

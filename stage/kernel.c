@@ -83,14 +83,15 @@ int kernel_running(const struct host *h, struct kernel *ret, struct err *err)
 
 int kernel_fits(const struct kernel *k, const struct manifest *m, struct err *err)
 {
+	const char *running = k->absent ? "wanted is" : "running";
+
 	if (!streq(m->kernel.release, k->release))
-		return err_set(err, -E_WRONG_KERNEL, "bundle is for kernel %s, running %s", m->kernel.release,
-			       k->release);
+		return err_set(err, -E_WRONG_KERNEL, "bundle is for kernel %s, %s %s", m->kernel.release, running, k->release);
 	if (!streq(m->kernel.machine, k->machine))
 		return err_set(err, -E_WRONG_KERNEL, "bundle is for %s, running on %s", m->kernel.machine, k->machine);
 	if (m->kernel.build_id && k->build_id[0] && !streq(m->kernel.build_id, k->build_id))
-		return err_set(err, -E_WRONG_KERNEL, "bundle is for build %.12s... of kernel %s, running build %.12s...",
-			       m->kernel.build_id, k->release, k->build_id);
+		return err_set(err, -E_WRONG_KERNEL, "bundle is for build %.12s... of kernel %s, %s build %.12s...",
+			       m->kernel.build_id, k->release, running, k->build_id);
 	return 0;
 }
 

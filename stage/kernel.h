@@ -14,6 +14,7 @@ struct kernel {
 	char release[LIMIT_RELEASE_BYTES + 1];
 	char machine[LIMIT_RELEASE_BYTES + 1];
 	char build_id[2 * LIMIT_BUILD_ID_BYTES + 1]; /* lower-case hex; "" when the kernel carries none */
+	bool absent; /* it does not run: one that may be booted later */
 	bool signed_only; /* module.sig_enforce=1, or lockdown: unsigned modules are refused */
 };
 

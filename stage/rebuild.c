@@ -10,6 +10,7 @@
 
 #include "cache.h"
 #include "fetch.h"
+#include "keep.h"
 #include "lock.h"
 #include "log.h"
 #include "progress.h"
@@ -228,14 +229,13 @@ static int rebuild_all(struct rebuild *b)
 	r = cache_read(b->req->host, b->machine.config.cache, &b->cached, &err);
 	if (r == 0)
 		r = b->req->release ? strv_add(&kernels, b->req->release) :
-				      cache_kernels(b->req->host, b->machine.kernel.release, &b->cached, b->req->all,
-						    &kernels, &err);
+				      keep_kernels(b->req->host, &b->machine.kernel, &b->cached, b->req->all, &kernels, &err);
 	if (r < 0) {
 		log_error("%s: %s", reason_word(r), err.text);
 		return reason_exit(r);
 	}
 	for (size_t i = 0; i < kernels.n; i++) {
-		fetch_for_kernel(&b->machine.kernel, kernels.v[i]);
+		fetch_for_kernel(b->req->host, &b->machine.kernel, kernels.v[i]);
 		r = rebuild_kind(b, KIND_MODULES);
 		worst = worst ? worst : r;
 	}

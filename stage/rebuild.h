@@ -9,7 +9,7 @@
 
 struct rebuild_request {
 	const struct host *host;
-	const char *release; /* for this kernel only; NULL: for those that cache_kernels() tells of */
+	const char *release; /* for this kernel only; NULL: for those that keep_kernels() tells of */
 	bool all;            /* and for every other one that something is cached for */
 	const struct strv *names; /* drivers; empty: all that are configured */
 };
