@@ -7,15 +7,21 @@
 
 #include "cmd.h"
 #include "fetch.h"
-#include "limit.h"
+#include "installed.h"
 #include "log.h"
 
 static const char fetch_usage[] =
-	"usage: modulus fetch [--kernel REL] [--every DURATION] [--root DIR] [NAME...]\n\n"
+	"usage: modulus fetch [--kernel REL | --next | --all] [--refresh] [--every DURATION]\n"
+	"                     [--root DIR] [NAME...]\n\n"
 	"Brings the bundles of the named drivers (default: all that are configured) into the cache,\n"
 	"verified completely, for the running kernel or another one. One that is there already is\n"
 	"verified and not transferred again. The network is the host's own business here.\n\n"
 	"  --kernel REL  for this release\n"
+	"  --next        for the kernel of the next boot; when that is the running one there is\n"
+	"                nothing to do\n"
+	"  --all         for the running kernel, the next one and all that are installed\n"
+	"  --refresh     ask the network whether it has something newer than what is cached; what\n"
+	"                has not changed there costs one small answer\n"
 	"  --every DURATION\n"
 	"                again and again, this long after the last time, until it is ended\n"
 	"  --root DIR    where /etc, /usr and /var are (default /)\n"
@@ -23,6 +29,9 @@ static const char fetch_usage[] =
 	"exit: as boot; with --every 0 when it is ended by SIGTERM or SIGINT\n";
 
 static const struct option options[] = { { "kernel", required_argument, NULL, 'k' },
+					 { "next", no_argument, NULL, 'n' },
+					 { "all", no_argument, NULL, 'a' },
+					 { "refresh", no_argument, NULL, 'f' },
 					 { "every", required_argument, NULL, 'e' },
 					 { "root", required_argument, NULL, 'r' },
 					 { "live-root", required_argument, NULL, 'L' },
@@ -56,9 +65,10 @@ static void fetch_for_ever(const struct fetch_request *req, uint64_t every_us)
 int cmd_fetch(int argc, char **argv)
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
-	const char *root = NULL, *live = NULL, *release = NULL;
+	const char *root = NULL, *live = NULL;
 	_cleanup_strv_ struct strv names = { 0 };
-	struct fetch_request req;
+	struct fetch_request req = { .host = &h };
+	unsigned int kernels = 0;
 	uint64_t every_us = 0;
 	struct err err;
 	int c, r = 0;
@@ -66,7 +76,16 @@ int cmd_fetch(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
 		case 'k':
-			release = optarg;
+			req.release = optarg;
+			kernels++;
+			break;
+		case 'n':
+		case 'a':
+			req.which = c == 'n' ? FETCH_NEXT : FETCH_ALL;
+			kernels++;
+			break;
+		case 'f':
+			req.refresh = true;
 			break;
 		case 'e':
 			if (config_parse_duration(optarg, &every_us) < 0 || every_us == 0)
@@ -86,14 +105,16 @@ int cmd_fetch(int argc, char **argv)
 	}
 	for (; r == 0 && optind < argc; optind++)
 		r = strv_add(&names, argv[optind]);
-	if (release && strlen(release) > LIMIT_RELEASE_BYTES)
-		return cmd_usage(argv[0], "--kernel is longer than a release can be");
+	if (kernels > 1)
+		return cmd_usage(argv[0], "--kernel, --next and --all exclude each other");
+	if (req.release && !installed_is_release(req.release))
+		return cmd_usage(argv[0], "--kernel is not a kernel's release");
+	req.names = &names;
 	r = r < 0 ? err_sys(&err, r, "fetch") : host_open(root, live, &h, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
 		return reason_exit(r);
 	}
-	req = (struct fetch_request){ .host = &h, .release = release, .names = &names };
 	if (every_us)
 		fetch_for_ever(&req, every_us);
 	return fetch_run(&req);

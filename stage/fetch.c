@@ -15,7 +15,9 @@
 #include "lock.h"
 #include "log.h"
 #include "network.h"
+#include "next.h"
 #include "progress.h"
+#include "refresh.h"
 #include "store.h"
 
 int fetch_keep(const struct source_request *req, struct candidate *c, struct err *err)
@@ -44,6 +46,8 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 	}
 	if (!cached)
 		r = store_publish(copy, &path, err);
+	if (r == 0)
+		refresh_remember(req->host, c);
 	if (r == 0)
 		log_info("%s: %s of %s %s for %s%s, serial %llu, %s %s", req->driver->name, manifest_kind_word(m->kind),
 			 m->name, m->version, m->kernel.release ? "kernel " : "", m->kernel.release ? m->kernel.release :
@@ -116,17 +120,27 @@ void fetch_for_kernel(const struct host *h, struct kernel *k, const char *releas
 		(void)installed_build_id(top, release, k->build_id);
 }
 
+static int fetch_one(const struct source_request *req, bool refresh, struct err *err)
+{
+	struct err newer;
+	int q = refresh ? refresh_newer(req, &newer) : 0, r = fetch_best(req, err);
+
+	if (r == 0 && q < 0) /* what is here is good; whether there is something better is not known */
+		*err = newer;
+	return r < 0 ? r : q;
+}
+
 /* All that a driver needs. What Runtime= may have of a kind and has not is no failure: few drivers have both. */
-static int fetch_driver(const struct source_request *modules, struct err *err)
+static int fetch_driver(const struct source_request *modules, bool refresh, struct err *err)
 {
 	static const enum bundle_kind more[] = { KIND_FIRMWARE, KIND_RUNTIME };
-	int r = fetch_best(modules, err);
+	int r = fetch_one(modules, refresh, err);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(more) && modules->driver->runtime.n > 0; i++) {
 		struct source_request req = *modules;
 
 		req.kind = more[i];
-		r = fetch_best(&req, err);
+		r = fetch_one(&req, refresh, err);
 		if (r != -E_NO_BUNDLE)
 			continue;
 		log_info("%s: %s", req.driver->name, err->text);
@@ -135,13 +149,111 @@ static int fetch_driver(const struct source_request *modules, struct err *err)
 	return r;
 }
 
+/* Every driver, for m->kernel; next: that one's own /usr, or NULL. */
+static int fetch_drivers(const struct fetch_request *f, const struct fetch_machine *m, const struct next_kernel *next)
+{
+	int worst = EXIT_DONE;
+	size_t found = 0;
+
+	for (size_t i = 0; i < m->config.n_drivers; i++) {
+		const struct driver *d = &m->config.drivers[i];
+		_cleanup_keyring_ struct keyring ring = { 0 };
+		const struct source_request req = { .host = f->host, .cmdline = &m->cmdline, .kernel = &m->kernel,
+						    .keys = &ring, .config = &m->config, .driver = d, .next = next,
+						    .devices = &m->devices,
+						    .kind = KIND_MODULES, .until_us = UINT64_MAX };
+		struct err err = d->error;
+		int r = d->error.code;
+
+		if (f->names->n && !strv_has(f->names, d->name))
+			continue;
+		found++;
+		if (r == 0)
+			r = keyring_load(f->host, d->trust_usr, &ring, &err);
+		if (r == 0)
+			r = fetch_driver(&req, f->refresh, &err);
+		if (r == 0)
+			continue;
+		log_error("%s: %s: %s", d->name, reason_word(r), err.text);
+		worst = worst ? worst : (int)reason_exit(r);
+	}
+	if (found < f->names->n || m->config.n_drivers == 0) {
+		log_error("%s", m->config.n_drivers ? "a driver that is named is not configured (/etc/modulus/*.conf)" :
+						       "no driver is configured (/etc/modulus/*.conf)");
+		worst = worst ? worst : EXIT_CONFIG;
+	}
+	return worst;
+}
+
+void fetch_for_next(const struct next_kernel *next, struct kernel *k)
+{
+	snprintf(k->release, sizeof(k->release), "%s", next->release);
+	snprintf(k->build_id, sizeof(k->build_id), "%s", next->build_id);
+	k->absent = true;
+}
+
+/* An exit code. */
+static int find_next(const struct fetch_request *f, const struct fetch_machine *m, struct next_kernel *ret)
+{
+	struct err err;
+	int r = next_kernel(f->host, &m->kernel, ret, &err);
+
+	if (r < 0)
+		log_error("%s: %s", reason_word(r), err.text);
+	return r < 0 ? (int)reason_exit(r) : EXIT_DONE;
+}
+
+static int fetch_next(const struct fetch_request *f, struct fetch_machine *m)
+{
+	_cleanup_next_ struct next_kernel next = NEXT_NONE;
+	int r = find_next(f, m, &next);
+
+	if (r != EXIT_DONE)
+		return r;
+	if (next_is_running(&next, &m->kernel)) {
+		log_info("the next boot runs the running kernel, %s: %s", next.release, next.how);
+		return EXIT_DONE;
+	}
+	log_info("the next boot runs kernel %s: %s", next.release, next.how);
+	fetch_for_next(&next, &m->kernel);
+	return fetch_drivers(f, m, &next);
+}
+
+/* The running kernel, the next one, and whatever else is installed. */
+static int fetch_all(const struct fetch_request *f, struct fetch_machine *m)
+{
+	_cleanup_close_ int top = host_root_open(f->host, "/", O_RDONLY | O_DIRECTORY);
+	_cleanup_next_ struct next_kernel next = NEXT_NONE;
+	_cleanup_strv_ struct strv installed = { 0 };
+	const struct kernel running = m->kernel;
+	int worst = fetch_drivers(f, m, NULL), code, r = top < 0 ? top : installed_releases(top, &installed);
+
+	if (r < 0)
+		log_error("/usr/lib/modules: %s", strerror(-r));
+	code = find_next(f, m, &next);
+	if (code == EXIT_DONE && !next_is_running(&next, &running)) {
+		log_info("the next boot runs kernel %s: %s", next.release, next.how);
+		fetch_for_next(&next, &m->kernel);
+		code = fetch_drivers(f, m, &next);
+	}
+	worst = worst ? worst : code;
+	for (size_t i = 0; i < installed.n; i++) {
+		if (streq(installed.v[i], running.release) || streq(installed.v[i], next.release))
+			continue;
+		m->kernel = running;
+		fetch_for_kernel(f->host, &m->kernel, installed.v[i]);
+		code = fetch_drivers(f, m, NULL);
+		worst = worst ? worst : code;
+	}
+	return worst ? worst : r < 0 ? EXIT_SYSTEM : EXIT_DONE;
+}
+
 int fetch_run(const struct fetch_request *f)
 {
 	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
 	_cleanup_close_ int lock = -EBADF;
 	struct err err;
-	int r, worst = EXIT_DONE;
-	size_t found = 0;
+	int r;
 
 	/* an ordinary user who fills a directory of his own has no /run to lock, and nobody to wait for */
 	r = lock_machine(f->host, LIMIT_LOCK_COMMAND_US, &lock, &err);
@@ -150,32 +262,15 @@ int fetch_run(const struct fetch_request *f)
 		log_error("%s", err.text);
 		return reason_exit(r);
 	}
-	if (f->release)
-		fetch_for_kernel(f->host, &m.kernel, f->release);
-	for (size_t i = 0; i < m.config.n_drivers; i++) {
-		const struct driver *d = &m.config.drivers[i];
-		_cleanup_keyring_ struct keyring ring = { 0 };
-		const struct source_request req = { .host = f->host, .cmdline = &m.cmdline, .kernel = &m.kernel,
-						    .keys = &ring, .config = &m.config, .driver = d,
-						    .devices = &m.devices, .kind = KIND_MODULES, .until_us = UINT64_MAX };
-
-		if (f->names->n && !strv_has(f->names, d->name))
-			continue;
-		found++;
-		err = d->error;
-		r = d->error.code < 0 ? d->error.code : keyring_load(f->host, d->trust_usr, &ring, &err);
-		if (r == 0)
-			r = fetch_driver(&req, &err);
-		if (r == 0)
-			continue;
-		log_error("%s: %s: %s", d->name, reason_word(r), err.text);
-		worst = worst ? worst : (int)reason_exit(r);
-	}
-	if (found < f->names->n || m.config.n_drivers == 0) {
-		log_error("%s", m.config.n_drivers ? "a driver that is named is not configured (/etc/modulus/*.conf)" :
-						      "no driver is configured (/etc/modulus/*.conf)");
-		worst = worst ? worst : EXIT_CONFIG;
+	if (f->which == FETCH_NEXT)
+		r = fetch_next(f, &m);
+	else if (f->which == FETCH_ALL)
+		r = fetch_all(f, &m);
+	else {
+		if (f->release)
+			fetch_for_kernel(f->host, &m.kernel, f->release);
+		r = fetch_drivers(f, &m, NULL);
 	}
 	network_release(f->host);
-	return worst;
+	return r;
 }

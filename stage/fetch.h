@@ -25,9 +25,20 @@ void fetch_machine_done(struct fetch_machine *m);
 /* Makes of the running kernel one of another release: its build-id is that of its image, if it is installed. */
 void fetch_for_kernel(const struct host *h, struct kernel *k, const char *release);
 
+/* Makes of it the next one. */
+void fetch_for_next(const struct next_kernel *next, struct kernel *k);
+
+enum fetch_which {
+	FETCH_ONE,  /* the kernel of `release` */
+	FETCH_NEXT, /* the one of the next boot; nothing to do when that is the running one */
+	FETCH_ALL,  /* the running one, the next one, all that are installed */
+};
+
 struct fetch_request {
 	const struct host *host;
-	const char *release; /* of the kernel to fetch for; NULL: the running one */
+	enum fetch_which which;
+	const char *release; /* NULL: the running kernel's */
+	bool refresh; /* ask the network whether there is something newer than what is here */
 	const struct strv *names; /* drivers; empty: all that are configured */
 };
 

@@ -486,6 +486,7 @@ int http_open(const struct http_settings *s, const struct http_request *req, str
 	if (ret_answer) {
 		ret_answer->status = h->status;
 		memcpy(ret_answer->challenge, h->head.challenge, sizeof(ret_answer->challenge));
+		memcpy(ret_answer->etag, h->head.etag, sizeof(ret_answer->etag));
 	}
 	if (r < 0) {
 		*err = h->why;

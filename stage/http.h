@@ -31,6 +31,7 @@ struct http_request {
 struct http_answer {
 	long status;
 	char challenge[1024]; /* WWW-Authenticate of a 401, the first one */
+	char etag[256];       /* a strong one; "": none */
 };
 
 /*

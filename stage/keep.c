@@ -122,7 +122,7 @@ int keep_kernels(const struct host *h, const struct kernel *running, const struc
 		 struct strv *ret, struct err *err)
 {
 	_cleanup_strv_ struct strv kernels = { 0 };
-	struct next_kernel next;
+	_cleanup_next_ struct next_kernel next = NEXT_NONE;
 	const char *other;
 	struct err unsaid;
 	int r = add(&kernels, running->release);

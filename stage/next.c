@@ -5,6 +5,7 @@
 #include "next.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 
 #include "installed.h"
 
@@ -22,7 +23,15 @@ int next_of_tree(int top, const char *what, struct next_kernel *ret, struct err 
 		return err_set(err, -E_UNKNOWN_KERNEL, "%s: holds the kernels %s and %s", what, releases.v[0], releases.v[1]);
 	snprintf(ret->release, sizeof(ret->release), "%s", releases.v[0]);
 	(void)installed_build_id(top, ret->release, ret->build_id);
+	ret->usr = open_resolve(top, "usr", O_RDONLY | O_DIRECTORY, 0, RESOLVE_IN_ROOT);
+	if (ret->usr == -ENOENT) /* the tree is a /usr itself */
+		ret->usr = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return 0;
+}
+
+void next_done(struct next_kernel *n)
+{
+	close_fdp(&n->usr);
 }
 
 static int next_by_version(const struct host *h, struct next_kernel *ret, struct err *err)
@@ -47,7 +56,7 @@ int next_kernel(const struct host *h, const struct kernel *running, struct next_
 	static int (*const ways[])(const struct host *h, struct next_kernel *ret, struct err *err) = {
 		next_by_slot, next_by_ostree, next_by_loader, next_by_version
 	};
-	struct next_kernel n = { 0 };
+	struct next_kernel n = NEXT_NONE;
 	int r = -ENOENT;
 
 	for (size_t i = 0; r == -ENOENT && i < ARRAY_SIZE(ways); i++)

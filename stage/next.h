@@ -18,6 +18,7 @@
 struct next_kernel {
 	char release[LIMIT_RELEASE_BYTES + 1];
 	char build_id[2 * LIMIT_BUILD_ID_BYTES + 1]; /* "": not known */
+	int usr; /* the /usr that it comes with; -EBADF: the running one. next_done() */
 	bool inferred; /* nothing that decides it could be asked */
 	char how[200];  /* a sentence for people: what said so */
 };
@@ -28,6 +29,10 @@ struct next_kernel {
  */
 int next_kernel(const struct host *h, const struct kernel *running, struct next_kernel *ret, struct err *err)
 	_must_check_;
+void next_done(struct next_kernel *n);
+#define NEXT_NONE { .usr = -EBADF }
+#define _cleanup_next_ _cleanup_(next_done)
+
 /* Is it the kernel that runs? Of builds of one release only what is known of both can tell. */
 bool next_is_running(const struct next_kernel *n, const struct kernel *running);
 

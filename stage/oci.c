@@ -242,7 +242,7 @@ static int digest_reader_new(struct reader *inner, const char *digest, struct re
 	return 0;
 }
 
-int oci_open(const struct oci_request *req, struct reader **ret, struct err *err)
+int oci_open(const struct oci_request *req, struct reader **ret, char ret_layer[OCI_DIGEST_BYTES], struct err *err)
 {
 	_cleanup_(session_done) struct session s = { .req = req, .err = err };
 	_cleanup_free_ char *url = NULL;
@@ -261,11 +261,15 @@ int oci_open(const struct oci_request *req, struct reader **ret, struct err *err
 		r = find_layer(&s, layer);
 	if (r < 0)
 		return r;
+	if (req->known && streq(req->known, layer))
+		return err_set(err, -EALREADY, "has not changed");
 	url = str_printf("%s/v2/%s/blobs/%s", s.base, s.ref.repository, layer);
 	if (!url)
 		return err_sys(err, -ENOMEM, "oci");
 	r = open_url(&s, url, NULL, &blob);
 	if (r == 0 && digest_reader_new(blob, layer, ret) < 0)
 		r = err_sys(err, -ENOMEM, "oci");
+	if (r == 0)
+		memcpy(ret_layer, layer, sizeof(layer));
 	return r;
 }

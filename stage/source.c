@@ -134,6 +134,8 @@ void candidate_done(struct candidate *c)
 {
 	bundle_close(c->bundle);
 	free(c->origin);
+	free(c->address);
+	free(c->tag);
 }
 
 void candidates_free(struct candidates *c)
@@ -206,6 +208,7 @@ static int look_into(struct source *s, unsigned int order, struct candidates *fo
 	while (r >= 0 && found->n + rejected->n < LIMIT_CANDIDATES) {
 		_cleanup_free_ char *origin = NULL;
 		struct reader *reader = NULL;
+		size_t n;
 		int q;
 
 		r = s->ops->next(s, &reader, &origin, &why);
@@ -219,9 +222,14 @@ static int look_into(struct source *s, unsigned int order, struct candidates *fo
 		}
 		if (r < 0)
 			break;
+		n = found->n;
 		q = source_consider(s->req, s->ops->scheme, order, reader, origin, found, rejected, err);
 		if (q < 0)
 			return q;
+		if (found->n > n) {
+			found->v[n].address = TAKE_PTR(s->address);
+			found->v[n].tag = TAKE_PTR(s->tag);
+		}
 	}
 	if (r >= 0 && s->at < s->names.n)
 		r = err_set(&why, -E_NO_BUNDLE, "more than %u bundles: the rest was not looked at", LIMIT_CANDIDATES);
@@ -250,6 +258,8 @@ static int look_at(const struct source_request *req, unsigned int i, bool networ
 		return 0;
 	r = look_into(&s, i, found, rejected, err);
 	s.ops->close(&s);
+	free(s.address);
+	free(s.tag);
 	return r;
 }
 
@@ -311,6 +321,14 @@ static int ask(const struct source_request *req, unsigned int cursor, struct can
 	return look_at(&mine, i, true, found, rejected, err);
 }
 
+static bool has_unchanged(const struct rejections *rejected)
+{
+	for (size_t i = 0; i < rejected->n; i++)
+		if (rejected->v[i].why.code == -EALREADY)
+			return true;
+	return false;
+}
+
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err)
 {
@@ -328,7 +346,8 @@ int source_find_network(const struct source_request *req, unsigned int *cursor, 
 		(*cursor)++;
 		if (*cursor % LIMIT_FLAVORS >= n_questions(req, i))
 			*cursor = (i + 1) * LIMIT_FLAVORS;
-		enough = found.n > 0 && (found.v[found.n - 1].drives_all || *cursor % LIMIT_FLAVORS == 0);
+		enough = *cursor % LIMIT_FLAVORS == 0 ? found.n > 0 || has_unchanged(rejected) :
+							found.n > 0 && found.v[found.n - 1].drives_all;
 	}
 	if (found.n == 0)
 		return 0;

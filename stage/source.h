@@ -17,6 +17,7 @@
 #include "kernel.h"
 
 struct source_request;
+struct next_kernel;
 
 /* A place that was looked at and not used. */
 struct rejection {
@@ -47,6 +48,7 @@ struct candidate {
 	unsigned int order;    /* place in From= */
 	bool drives_all;       /* of the driver's devices that are here none is left out */
 	unsigned int flavor;   /* place in Flavor= */
+	char *address, *tag;   /* of the network: what to remember with asked.h; tag NULL: nothing */
 };
 
 struct candidates {
@@ -71,6 +73,12 @@ struct source_request {
 	enum bundle_kind kind; /* modules: From= says where; others: its local places, then Runtime= */
 	const char *module; /* of modules: only a bundle that holds this one; NULL: any */
 	const char *digest; /* the one bundle that is wanted, since modules of it are live; NULL: any */
+	const struct next_kernel *next; /* whose /usr counts instead of the running one's; NULL: that one */
+	/*
+	 * Digests of bundles that are had and good: an address that still holds one of them is not transferred,
+	 * and says so with -EALREADY in the rejections. NULL: everything is asked for as if for the first time.
+	 */
+	const struct strv *have;
 	bool without_cache; /* what is kept here already does not count */
 	uint64_t until_us; /* CLOCK_BOOTTIME; for the network */
 	uint64_t retry_until_us; /* filled by source_find_network(): this source's share of the time */
@@ -87,7 +95,8 @@ int source_find_local(const struct source_request *req, struct candidates *ret, 
 /*
  * For when no local bundle could be used: the network sources, one after another, in the order that
  * they are listed in. One with {flavor} is asked for each of Flavor=, until one drives all devices.
- * *cursor starts at 0. 1: *ret holds what one source has, best first; 0: there are no more.
+ * *cursor starts at 0. 1: *ret holds what one source has, best first; 0: there are no more, or the last one
+ * that was asked still holds what is had, see source_request.have.
  */
 int source_find_network(const struct source_request *req, unsigned int *cursor, struct candidates *ret,
 			struct rejections *rejected, struct err *err) _must_check_;
@@ -136,6 +145,7 @@ struct source {
 	const struct source_request *req;
 	const char *location; /* what follows the scheme */
 	bool done; /* for the sources that have one bundle */
+	char *address, *tag; /* likewise, see struct candidate; taken from there */
 	/* a directory of bundles, for the sources that are one: see source_dir_* */
 	int base;
 	char *base_path;

@@ -3,6 +3,7 @@
  * source_http.c - one bundle at one address: http://..., https://... . Plain http is fine: what
  * makes a bundle acceptable is its signature.
  */
+#include "asked.h"
 #include "http.h"
 #include "source.h"
 #include "template.h"
@@ -19,7 +20,9 @@ static int http_source_next(struct source *s, struct reader **ret_reader, char *
 	const struct http_settings set = { .host = s->req->host, .ca = s->req->driver->ca,
 					   .proxy = s->req->driver->proxy, .until_us = s->req->until_us,
 					   .retry_until_us = s->req->retry_until_us };
-	_cleanup_free_ char *text = NULL, *url = NULL;
+	_cleanup_free_ char *text = NULL, *url = NULL, *known = NULL;
+	_cleanup_strv_ struct strv headers = { 0 };
+	struct http_answer answer = { 0 };
 	int r;
 
 	if (s->done)
@@ -36,8 +39,18 @@ static int http_source_next(struct source *s, struct reader **ret_reader, char *
 	*ret_origin = source_shown(url);
 	if (!*ret_origin)
 		return err_sys(err, -ENOMEM, "source");
-	r = http_open(&set, &(struct http_request){ .url = url }, ret_reader, NULL, err);
-	return r < 0 ? r : 1;
+	/* RFC 9110, 13.1.2 */
+	if (s->req->have && asked_tag(s->req->host, url, s->req->have, &known) == 0 &&
+	    strv_addf(&headers, "If-None-Match: %s", known) < 0)
+		return err_sys(err, -ENOMEM, "source");
+	r = http_open(&set, &(struct http_request){ .url = url, .headers = &headers }, ret_reader, &answer, err);
+	if (r < 0 && known && answer.status == 304)
+		return err_set(err, -EALREADY, "has not changed");
+	if (r < 0)
+		return r;
+	s->address = TAKE_PTR(url);
+	s->tag = answer.etag[0] ? strdup(answer.etag) : NULL;
+	return 1;
 }
 
 static void http_source_close(struct source *s)

@@ -2,6 +2,7 @@
 /*
  * source_oci.c - one bundle as the layer of an image in a registry: oci://host/repo:tag.
  */
+#include "asked.h"
 #include "oci.h"
 #include "source.h"
 #include "template.h"
@@ -20,7 +21,8 @@ static int oci_source_next(struct source *s, struct reader **ret_reader, char **
 					   .until_us = s->req->until_us,
 					   .retry_until_us = s->req->retry_until_us };
 	struct oci_request req = { .http = &set, .machine = s->req->kernel->machine, .credentials = d->credentials };
-	_cleanup_free_ char *reference = NULL;
+	_cleanup_free_ char *reference = NULL, *known = NULL;
+	char layer[OCI_DIGEST_BYTES];
 	const char *text;
 	int r;
 
@@ -40,8 +42,14 @@ static int oci_source_next(struct source *s, struct reader **ret_reader, char **
 	if (!*ret_origin)
 		return err_sys(err, -ENOMEM, "source");
 	req.reference = reference;
-	r = oci_open(&req, ret_reader, err);
-	return r < 0 ? r : 1;
+	if (s->req->have && asked_tag(s->req->host, *ret_origin, s->req->have, &known) == 0)
+		req.known = known;
+	r = oci_open(&req, ret_reader, layer, err);
+	if (r < 0)
+		return r;
+	s->address = strdup(*ret_origin);
+	s->tag = strdup(layer);
+	return 1;
 }
 
 static void oci_source_close(struct source *s)

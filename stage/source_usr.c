@@ -3,6 +3,7 @@
  * source_usr.c - bundles that the OS image ships: /usr/lib/modulus/bundles.
  *
  * Where /usr is, in this order:
+ *  0. for the kernel of the next boot: the /usr that it comes with (next.h);
  *  1. as the OS mounted it: <root>/usr, or /sysusr/usr (systemd-fstab-generator(8), mount.usr=);
  *  2. what the kernel command line names: mount.usr=, usr=, or the verity mapping;
  *  3. the one partition on the root's own disk that is a /usr by its GPT type
@@ -18,6 +19,7 @@
 #include <strings.h>
 
 #include "disk.h"
+#include "next.h"
 #include "privatemount.h"
 #include "source.h"
 
@@ -151,6 +153,8 @@ static int usr_open(struct source *s, struct err *err)
 	_cleanup_free_ char *device = NULL;
 	int r;
 
+	if (s->req->next && s->req->next->usr >= 0)
+		return source_dir_open_below(s, s->req->next->usr, "next:/usr/", BUNDLES, err);
 	usr = host_root_open(h, "/usr", O_RDONLY | O_DIRECTORY);
 	if (usr >= 0) {
 		r = source_dir_open(s, host_root_open(h, "/usr/" BUNDLES, O_RDONLY | O_DIRECTORY), "/usr/" BUNDLES, err);
