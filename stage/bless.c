@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * bless.c - after boot-complete.target: what this boot loaded is good. In: status.json. Out: the
- * serials that were in use, remembered; misses of earlier attempts, forgotten; the mark in status.json; old
- * libraries, removed. Power loss: an older mark stays.
+ * serials that were in use, remembered; misses of earlier attempts, forgotten; the mark in status.json; then
+ * what is not worth its place in the cache goes, and old libraries, never before. Power loss: an older mark stays.
  */
 #include "boot.h"
+#include "fetch.h"
+#include "keep.h"
+#include "limit.h"
+#include "lock.h"
 #include "log.h"
 #include "runtime.h"
 #include "serial.h"
@@ -16,6 +20,7 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+/* 1: it was; 0: there is nothing to bless. */
 static int bless_driver(const struct host *h, const json_t *status, const json_t *d, struct err *err)
 {
 	const struct trial t = status_trial(status, d);
@@ -34,7 +39,39 @@ static int bless_driver(const struct host *h, const json_t *status, const json_t
 	if (!streq(text_of(d, "reason"), reason_word(0)) || !*t.digest)
 		return 0;
 	r = trial_bless(h, &t, err);
-	return r < 0 ? r : serial_remember(h, &mark, err);
+	if (r == 0)
+		r = serial_remember(h, &mark, err);
+	return r < 0 ? r : 1;
+}
+
+/* This boot can be gone back to from now on; what no kernel needs any more makes room. */
+static void tidy(const struct host *h)
+{
+	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
+	_cleanup_cache_list_ struct cache_list cached = { 0 };
+	_cleanup_close_ int lock = -EBADF;
+	bool *surplus = NULL;
+	struct err err;
+	size_t n = 0;
+	int r = lock_machine(h, LIMIT_LOCK_US, &lock, &err);
+
+	if (r == 0)
+		r = fetch_read_machine(h, &m, &err);
+	if (r == 0)
+		r = cache_read(h, m.config.cache, &cached, &err);
+	if (r == 0 && !(surplus = calloc(cached.n + 1, sizeof(*surplus))))
+		r = err_sys(&err, -ENOMEM, "cache");
+	if (r == 0)
+		r = keep_find_surplus(h, &m.config, &m.kernel, &cached, surplus, &err);
+	for (size_t i = 0; r == 0 && i < cached.n; i++)
+		n += surplus[i];
+	if (r == 0 && n > 0)
+		r = cache_remove(h, m.config.cache, &cached, surplus, &err);
+	if (r < 0)
+		log_warning("the cache was not tidied: %s", err.text);
+	else if (n > 0)
+		log_info("%zu bundles that no kernel needs were removed from the cache", n);
+	free(surplus);
 }
 
 /* This boot is good: nobody goes back to the libraries of versions that are neither configured nor cached. */
@@ -54,6 +91,7 @@ int bless_run(const struct host *h)
 	json_t *status, *d;
 	struct err err;
 	size_t i;
+	bool blessed = false;
 	int r;
 
 	r = status_read(h, &status);
@@ -65,6 +103,7 @@ int bless_run(const struct host *h)
 	json_array_foreach(json_object_get(status, "drivers"), i, d) {
 		int q = bless_driver(h, status, d, &err);
 
+		blessed = blessed || q > 0;
 		if (q < 0) {
 			log_error("%s: %s", text_of(d, "name"), err.text);
 			r = q;
@@ -77,7 +116,9 @@ int bless_run(const struct host *h)
 			log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	}
 	json_decref(status);
-	if (r == 0)
+	if (r == 0 && blessed)
+		tidy(h);
+	if (r == 0) /* by what is cached now */
 		prune_runtimes(h);
 	return r < 0 ? EXIT_SYSTEM : EXIT_DONE;
 }

@@ -16,6 +16,7 @@ int cmd_bless(int argc, char **argv);
 int cmd_load(int argc, char **argv);
 int cmd_unload(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_fetch(int argc, char **argv);
 int cmd_rebuild(int argc, char **argv);
 int cmd_cache(int argc, char **argv);

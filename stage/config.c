@@ -33,13 +33,13 @@ bool module_name_equal(const char *a, const char *b)
 	return *a == *b;
 }
 
-int config_parse_duration(const char *s, uint64_t *ret_us)
+static int parse_duration(const char *s, uint64_t max_us, uint64_t *ret_us)
 {
 	static const struct {
 		const char *suffix;
 		uint64_t us;
-	} units[] = { { "ms", 1000 }, { "min", 60000000 }, { "s", 1000000 }, { "", 1000000 } };
-	const uint64_t day_us = 86400ull * 1000000;
+	} units[] = { { "ms", 1000 },	       { "min", 60000000 },	      { "s", 1000000 },
+		    { "h", 3600ull * 1000000 }, { "d", 86400ull * 1000000 }, { "", 1000000 } };
 	char digits[24];
 	uint64_t value;
 	size_t n = strspn(s, "0123456789");
@@ -55,7 +55,7 @@ int config_parse_duration(const char *s, uint64_t *ret_us)
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
 		if (!streq(s + n, units[i].suffix))
 			continue;
-		if (value > day_us / units[i].us)
+		if (value > max_us / units[i].us)
 			return -ERANGE;
 		*ret_us = value * units[i].us;
 		return 0;
@@ -63,9 +63,27 @@ int config_parse_duration(const char *s, uint64_t *ret_us)
 	return -EINVAL;
 }
 
+int config_parse_duration(const char *s, uint64_t *ret_us)
+{
+	return parse_duration(s, 86400ull * 1000000, ret_us);
+}
+
+/* How long an update may be held; "yes": for ever. */
+static int parse_gate(const char *s, uint64_t *ret_us)
+{
+	int r;
+
+	if (streq(s, "yes") || streq(s, "no")) {
+		*ret_us = streq(s, "yes") ? CONFIG_GATE_ALWAYS : 0;
+		return 0;
+	}
+	r = parse_duration(s, LIMIT_GATE_US, ret_us);
+	return r == 0 && *ret_us == 0 ? -EINVAL : r;
+}
+
 /* --- one key --- */
 
-enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_CHOICE, KEY_PLACE };
+enum key_type { KEY_STRING, KEY_WORDS, KEY_LINES, KEY_U64, KEY_DIGEST, KEY_DURATION, KEY_CHOICE, KEY_PLACE, KEY_GATE };
 
 static const struct key {
 	const char *section, *name;
@@ -92,6 +110,7 @@ static const struct key {
 	{ "Policy", "Budget", KEY_DURATION, offsetof(struct driver, budget_us), 0, NULL },
 	{ "Policy", "Trial", KEY_CHOICE, offsetof(struct driver, trial), 0, "auto required none" },
 	{ "Policy", "Sysext", KEY_CHOICE, offsetof(struct driver, sysext), 0, "no yes" },
+	{ "Policy", "Gate", KEY_GATE, offsetof(struct driver, gate_us), 0, NULL },
 	{ "Policy", "Required", KEY_CHOICE, offsetof(struct driver, required), 0, "no yes" },
 	{ "Policy", "OnFailure", KEY_CHOICE, offsetof(struct driver, on_failure), 0, "emergency reboot poweroff" },
 	{ "Build", "Command", KEY_WORDS, offsetof(struct driver, build), LIMIT_BUILD_WORDS, NULL },
@@ -175,6 +194,8 @@ static int set_key(const struct key *k, const char *value, bool first, struct dr
 		if (hex_decode(hex, digest, sizeof(digest)) < 0)
 			return -EINVAL;
 		return set_string(field, hex);
+	case KEY_GATE:
+		return parse_gate(value, field);
 	case KEY_CHOICE:
 		return choose(k->choices, value, field);
 	case KEY_DURATION:
@@ -358,7 +379,7 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 
 	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
 				.trust_usr = from->trust_usr, .trial = from->trial, .required = from->required,
-				.on_failure = from->on_failure, .build_us = from->build_us };
+				.on_failure = from->on_failure, .gate_us = from->gate_us, .build_us = from->build_us };
 	for (size_t n = 0; n < ARRAY_SIZE(strings); n++)
 		if (strings[n].from && set_string(strings[n].to, strings[n].from) < 0)
 			return -ENOMEM;
@@ -649,6 +670,47 @@ int config_read(const struct host *h, const struct cmdline *cmdline, struct conf
 		if (budget_us)
 			d->budget_us = budget_us;
 	}
+	*ret = c;
+	c = (struct config){ 0 };
+	return 0;
+}
+
+/* "/some/where/gpu.conf" -> "gpu" */
+static int name_after(const char *path, struct driver *d, struct err *err)
+{
+	const char *base = strrchr(path, '/');
+
+	base = base ? base + 1 : path;
+	d->path = strdup(path);
+	d->name = strndup(base, strlen(base) - (str_suffix(base, CONFIG_SUFFIX) ? strlen(CONFIG_SUFFIX) : 0));
+	if (!d->path || !d->name)
+		return err_sys(err, -ENOMEM, "%s", path);
+	return driver_name_ok(d->name) ? 0 :
+		       err_set(err, -E_BAD_CONFIG, "%s: a driver's name has a-z, 0-9, - and _ only", path);
+}
+
+int config_read_file(const char *path, struct config *ret, struct err *err)
+{
+	_cleanup_config_ struct config c = { 0 };
+	_cleanup_free_ char *text = NULL;
+	struct driver *d;
+	size_t len;
+	int r = read_whole_at(AT_FDCWD, path, LIMIT_CONFIG_BYTES, &text, &len);
+
+	if (r < 0)
+		return err_sys(err, r, "%s", path);
+	d = c.drivers = calloc(1, sizeof(*d));
+	if (!d)
+		return err_sys(err, -ENOMEM, "%s", path);
+	c.n_drivers = 1;
+	*d = (struct driver){ .budget_us = DEFAULT_BUDGET_US, .build_us = DEFAULT_BUILD_US };
+	r = name_after(path, d, err);
+	if (r == 0)
+		r = config_parse_driver(path, text, len, d, &c.warnings, err);
+	if (r < 0)
+		return r;
+	if (d->from.n == 0 && (strv_add(&d->from, "cache:") < 0 || strv_add(&d->from, "usr:") < 0))
+		return err_sys(err, -ENOMEM, "%s", path);
 	*ret = c;
 	c = (struct config){ 0 };
 	return 0;

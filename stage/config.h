@@ -38,6 +38,7 @@ struct driver {
 	uint64_t budget_us;
 	unsigned int trial;      /* enum trial_mode */
 	unsigned int sysext;     /* 1: libraries and programs are in /usr too, by systemd-sysext(8) */
+	uint64_t gate_us;        /* an update waits so long for this driver's bundle; 0: not at all, CONFIG_GATE_ALWAYS */
 	unsigned int required;   /* 1: on_failure is carried out when it is not loaded */
 	unsigned int on_failure; /* enum on_failure */
 	struct strv build; /* the command that makes a bundle here, and its arguments; empty: none */
@@ -46,6 +47,8 @@ struct driver {
 	bool masked;       /* an empty file: config_read() drops it */
 	struct err error;  /* code != 0: this driver cannot be used, and why */
 };
+
+#define CONFIG_GATE_ALWAYS UINT64_MAX
 
 struct config {
 	struct driver *drivers;
@@ -63,6 +66,11 @@ struct config {
  * are errors: -ENOMEM, -errno of the directories (a missing directory is no error).
  */
 int config_read(const struct host *h, const struct cmdline *cmdline, struct config *ret, struct err *err) _must_check_;
+/*
+ * One driver's file of any name and place, for a machine that it is not on: what /etc and /usr hold is not
+ * asked. -E_BAD_CONFIG, -ENOMEM, -errno of reading.
+ */
+int config_read_file(const char *path, struct config *ret, struct err *err) _must_check_;
 void config_free(struct config *c);
 #define _cleanup_config_ _cleanup_(config_free)
 
@@ -73,7 +81,7 @@ void config_free(struct config *c);
 int config_parse_driver(const char *path, const char *text, size_t len, struct driver *d, struct strv *warnings,
 			struct err *err) _must_check_;
 
-/* "90", "90s", "2min", "500ms" -> microseconds. -EINVAL, -ERANGE (above one day). */
+/* "90", "90s", "2min", "12h", "1d", "500ms" -> microseconds. -EINVAL, -ERANGE (above one day). */
 int config_parse_duration(const char *s, uint64_t *ret_us) _must_check_;
 
 /* Module names are equal when they differ only in '-' and '_'. */

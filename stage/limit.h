@@ -129,6 +129,9 @@
 /* Kernel messages kept for the report of a failed insert. */
 #define LIMIT_KERNEL_LOG_LINES 20u
 
+/* Gate= of a driver: longer than this is "yes". */
+#define LIMIT_GATE_US (30ull * 86400 * 1000000)
+
 /* How long boot waits for a run that is under way, before it goes on beside it. */
 #define LIMIT_LOCK_US (10ull * 1000000)
 /* The same for commands that somebody gave, before they fail: another transfer may be under way. */

@@ -30,6 +30,7 @@ static const struct {
 	{ "bless", "this boot was good: remember what it loaded", cmd_bless },
 	{ "load", "a driver or a module of its bundle, by hand", cmd_load },
 	{ "unload", "a driver's modules out of the kernel, by hand", cmd_unload },
+	{ "check", "would a kernel get its drivers, the running one or the next?", cmd_check },
 	{ "fetch", "bring bundles into the cache", cmd_fetch },
 	{ "rebuild", "make the cache anew: fetch or compile again, verify all of it", cmd_rebuild },
 	{ "cache", "look at it, check it, tidy it, bring bundles in", cmd_cache },

@@ -4,6 +4,9 @@
  */
 #include "status.h"
 
+#include <time.h>
+
+#include "gate.h"
 #include "log.h"
 #include "report.h"
 
@@ -107,6 +110,44 @@ static void print_cdi(const json_t *cdi)
 	print_lines("warning", json_object_get(cdi, "warnings"));
 }
 
+/* What was found out about the next boot; NULL: nobody asked. */
+static json_t *read_next(const struct host *h)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (host_live_read(h, STATUS_DIR "/" GATE_NOTE, LIMIT_STATUS_BYTES, &text, &len) < 0)
+		return NULL;
+	return json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+}
+
+static void print_when(const char *before, const json_t *when)
+{
+	time_t t = (time_t)json_integer_value(when);
+	char text[40];
+	struct tm tm;
+
+	if (json_is_integer(when) && gmtime_r(&t, &tm) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
+		printf("%s%s", before, text);
+}
+
+static void print_next(const json_t *next)
+{
+	const json_t *kernel = json_object_get(next, "kernel"), *gate = json_object_get(next, "gate");
+	bool hold = json_is_true(json_object_get(gate, "hold"));
+
+	if (!json_is_object(next))
+		return;
+	printf("next boot: kernel %s (%s): %s\n", *text_of(kernel, "release") ? text_of(kernel, "release") : "?",
+	       text_of(kernel, "how"), json_is_true(json_object_get(next, "ready")) ? "ready" : "not ready");
+	printf("  %-9s%s", "update", hold ? "held" : "may go on");
+	if (hold) {
+		print_when(" since ", json_object_get(gate, "since"));
+		print_when(" until ", json_object_get(gate, "until"));
+	}
+	printf(": %s\n", text_of(gate, "why"));
+}
+
 static int exit_code(const json_t *drivers)
 {
 	json_t *d;
@@ -124,7 +165,7 @@ static int exit_code(const json_t *drivers)
 int status_run(const struct host *h, bool json)
 {
 	const json_t *kernel, *finish;
-	json_t *status, *d;
+	json_t *status, *next, *d;
 	size_t i;
 	int r;
 
@@ -137,7 +178,10 @@ int status_run(const struct host *h, bool json)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 		return EXIT_SYSTEM;
 	}
+	next = read_next(h);
 	if (json) {
+		if (next)
+			json_object_set(status, "next", next);
 		json_dumpf(status, stdout, JSON_INDENT(1));
 		printf("\n");
 	} else {
@@ -152,8 +196,10 @@ int status_run(const struct host *h, bool json)
 		print_cdi(json_object_get(status, "cdi"));
 		if (json_array_size(json_object_get(status, "drivers")) == 0)
 			printf("no driver is configured\n");
+		print_next(next);
 	}
 	r = exit_code(json_object_get(status, "drivers"));
+	json_decref(next);
 	json_decref(status);
 	return r;
 }

@@ -373,7 +373,10 @@ static void test_durations(void **state)
 		{ "-1s", -EINVAL, 1 },
 		{ "1.5s", -EINVAL, 1 },
 		{ "1 s", -EINVAL, 1 },
-		{ "1h", -EINVAL, 1 },
+		{ "1h", 0, 3600000000ull },
+		{ "1d", 0, 86400000000ull },
+		{ "25h", -ERANGE, 1 },
+		{ "1w", -EINVAL, 1 },
 		{ "1sec", -EINVAL, 1 },
 		{ "1min30s", -EINVAL, 1 },
 	};
