@@ -13,10 +13,10 @@ from program import MODULUS
 OLDER, NEXT = "6.1.0-98-test", "6.1.0-100-test"
 
 
-def recipe(release: str = RELEASE, serial: int = 1, **fields) -> Recipe:
+def recipe(release: str = RELEASE, serial: int = 1, edit_kernel: dict | None = None, **fields) -> Recipe:
     """A good bundle for a kernel."""
     def edit(manifest: dict) -> None:
-        manifest["kernel"].update(release=release, vermagic=elf.vermagic(release))
+        manifest["kernel"].update(release=release, vermagic=elf.vermagic(release), **(edit_kernel or {}))
     return Recipe(files=(module_file("alpha", release), module_file("beta", release)),
                   fields={"serial": serial, **fields}, edit=edit)
 
