@@ -106,14 +106,17 @@ static int add_blessed(const struct host *h, struct strv *ret)
 	return r;
 }
 
-/* Of the kernels that are not in the list, the one that something was cached for last; NULL: none. */
-static const char *latest_other(const struct cache_list *l, const struct strv *kernels)
+/*
+ * Of the kernels that are not in the list, the one that something was cached for last; NULL: none. all: those
+ * too that were good here, which have a rule of their own.
+ */
+static const char *latest_other(const struct host *h, const struct cache_list *l, const struct strv *kernels, bool all)
 {
 	const struct cache_file *best = NULL;
 
 	for (size_t i = 0; i < l->n; i++)
 		if (!streq(l->v[i].folder, STORE_ANY) && !strv_has(kernels, l->v[i].folder) &&
-		    (!best || l->v[i].changed > best->changed))
+		    (!best || l->v[i].changed > best->changed) && (all || remembered(h, SERIAL_DIR, l->v[i].folder) == 0))
 			best = &l->v[i];
 	return best ? best->folder : NULL;
 }
@@ -135,7 +138,7 @@ int keep_kernels(const struct host *h, const struct kernel *running, const struc
 	if (r == 0)
 		r = add_blessed(h, &kernels);
 	for (unsigned int i = 0; r == 0 && (all || i < CACHE_OTHER_KERNELS) && kernels.n < LIMIT_KERNELS; i++) {
-		other = latest_other(l, &kernels);
+		other = latest_other(h, l, &kernels, all);
 		if (!other)
 			break;
 		r = add(&kernels, other);

@@ -308,29 +308,34 @@ def instants(argv: list, log, below) -> list[tuple[str, int]]:
 
 
 @pytest.mark.skipif(not TRACEABLE, reason="strace is not installed or not allowed here")
-@pytest.mark.parametrize("command", ["fetch", "rebuild"])
+@pytest.mark.parametrize("command", [("fetch",), ("fetch", "--next"), ("rebuild",)], ids=" ".join)
 def test_killed_at_any_call_the_cache_holds_whole_bundles_and_the_old_one(tmp_path, command):
-    old, new = recipe(serial=1).build(), recipe(serial=2).build()
-    counting = CacheMachine(tmp_path / "counting")
-    counting.keep(old)
-    counting.offer(new)
-    calls = instants([MODULUS, command, *counting.roots], tmp_path / "log", counting.folder)
+    """The next kernel is one that is installed and does not run."""
+    release = NEXT if "--next" in command else RELEASE
+    old, new = recipe(release, serial=1).build(), recipe(release, serial=2).build()
+
+    def prepared(folder) -> CacheMachine:
+        host = CacheMachine(folder)
+        host.installed(release)
+        host.keep(old, release)
+        host.offer(new, release)
+        return host
+    counting = prepared(tmp_path / "counting")
+    calls = instants([MODULUS, *command, *counting.roots], tmp_path / "log", counting.folder)
     assert len(calls) >= CUTS and {"write", "fsync", "renameat"} <= {call for call, _ in calls}
     numbers = set()
     for cut in range(CUTS):
-        host = CacheMachine(tmp_path / str(cut))
-        host.keep(old)
-        host.offer(new)
+        host = prepared(tmp_path / str(cut))
         call, number = calls[cut * (len(calls) - 1) // (CUTS - 1)]
         killed = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e",
-                                 f"inject={call}:signal=KILL:when={number}", MODULUS, command, *host.roots],
+                                 f"inject={call}:signal=KILL:when={number}", MODULUS, *command, *host.roots],
                                 capture_output=True, env=plain_environment())
         assert killed.returncode == -9, (call, number, killed)
         left = host.good()
-        assert place_of(old) in left, (call, number)
-        assert set(left) <= {place_of(old), place_of(new)}
+        assert place_of(old, release) in left, (call, number)
+        assert set(left) <= {place_of(old, release), place_of(new, release)}
         numbers.add(len(left))
-        assert host.command(command).returncode == DONE
-        assert set(host.good()) == {place_of(old), place_of(new)}
+        assert host.command(*command).returncode == DONE
+        assert set(host.good()) == {place_of(old, release), place_of(new, release)}
         assert not [place for place in host.cached if place.endswith(".part")]
     assert numbers == {1, 2}, "no cut was before the rename, or none after it"
