@@ -10,8 +10,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-/* What the largest dictionary in use (32 MiB in a kernel) needs, with room. */
-#define XZ_MEMORY_BYTES (256ull << 20)
+#include "limit.h"
+
 #define FIRST_BYTES ((size_t)1 << 20)
 
 struct output {
@@ -63,7 +63,7 @@ static int gzip(const uint8_t *bytes, size_t len, struct output *o)
 static int xz(const uint8_t *bytes, size_t len, struct output *o)
 {
 	lzma_stream s = LZMA_STREAM_INIT;
-	lzma_ret q = lzma_stream_decoder(&s, XZ_MEMORY_BYTES, 0);
+	lzma_ret q = lzma_stream_decoder(&s, LIMIT_XZ_BYTES, 0);
 	int r = q == LZMA_OK ? 0 : -ENOMEM;
 
 	s.next_in = bytes;
@@ -86,7 +86,7 @@ static int zstd(const uint8_t *bytes, size_t len, struct output *o)
 {
 	ZSTD_DCtx *d = ZSTD_createDCtx();
 	ZSTD_inBuffer in = { .src = bytes, .size = len };
-	int r = d ? 0 : -ENOMEM;
+	int r = d && !ZSTD_isError(ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, LIMIT_ZSTD_WINDOW_LOG)) ? 0 : -ENOMEM;
 	bool more = true;
 
 	while (r == 0 && more) {

@@ -126,7 +126,7 @@ void gate_decide(const struct host *h, const struct config *c, const struct kern
 	if (d->gate_us != CONFIG_GATE_ALWAYS)
 		ret->until = now.at + (int64_t)((d->gate_us - MIN(count.held_us, d->gate_us)) / SECOND_US);
 	ret->hold = d->gate_us == CONFIG_GATE_ALWAYS || (counted && count.held_us < d->gate_us);
-	if (ret->hold && faccessat(h->live_fd, GATE_OPEN + 1, F_OK, 0) == 0) {
+	if (ret->hold && faccessat(h->live_fd, &GATE_OPEN[1], F_OK, 0) == 0) {
 		ret->hold = false;
 		snprintf(ret->why, sizeof(ret->why), "opened by " GATE_OPEN "; %s: %s: %.180s", why->about,
 			 reason_word(why->why.code), why->why.text);

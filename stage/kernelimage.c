@@ -10,9 +10,6 @@
 
 #include "decompress.h"
 
-/* Debian's vmlinux is 45 MiB; a kernel with everything built in is below 200. */
-#define IMAGE_MAX_BYTES ((size_t)512 << 20)
-
 /* arch/x86/boot/compressed/Makefile, "size_append" */
 #define SIZE_BYTES 4u
 
@@ -154,7 +151,7 @@ static int payload_build_id(const uint8_t *payload, size_t len, char *ret_hex)
 {
 	_cleanup_bytes_ uint8_t *vmlinux = NULL;
 	size_t vmlinux_len;
-	int r = decompress_bytes(payload, len, IMAGE_MAX_BYTES, &vmlinux, &vmlinux_len);
+	int r = decompress_bytes(payload, len, LIMIT_KERNEL_IMAGE_BYTES, &vmlinux, &vmlinux_len);
 
 	return r < 0 ? r : plain_build_id(vmlinux, vmlinux_len, ret_hex);
 }
@@ -168,9 +165,9 @@ int kernel_image_build_id(int fd, const char *shown, const char *release, char r
 	size_t len, payload_len;
 	int r;
 
-	r = read_whole(fd, IMAGE_MAX_BYTES, &file, &len);
+	r = read_whole(fd, LIMIT_KERNEL_IMAGE_BYTES, &file, &len);
 	if (r == 0)
-		r = decompress_bytes(file, len, IMAGE_MAX_BYTES, &image, &len);
+		r = decompress_bytes(file, len, LIMIT_KERNEL_IMAGE_BYTES, &image, &len);
 	if (r == -EBADMSG)
 		return err_set(err, r, "%s: damaged", shown);
 	if (r < 0)

@@ -175,6 +175,11 @@
 #define LIMIT_MOUNTINFO_BYTES (16u << 20)
 
 /* --- the next kernel --- */
+/* Debian's vmlinux is 45 MiB; a kernel with everything built in is below 200. */
+#define LIMIT_KERNEL_IMAGE_BYTES (512u << 20)
+/* What its decompressor may keep: a kernel's xz has a dictionary of 32 MiB, its zstd a window of 2^27. */
+#define LIMIT_XZ_BYTES (256u << 20)
+#define LIMIT_ZSTD_WINDOW_LOG 27
 /* A boot loader's entry: the kernel's command line and a few words. */
 #define LIMIT_BOOT_ENTRY_BYTES (16u << 10)
 #define LIMIT_BOOT_ENTRIES 128u

@@ -351,10 +351,23 @@ def registry_texts() -> dict[str, bytes]:
             {name: text.encode() for name, text in templates.items()})
 
 
+# --- slot: eight bytes of attributes each; gvariant: ostree's own file is beside these ---
+
+def slots() -> dict[str, bytes]:
+    def at(priority: int, tries: int, successful: int) -> bytes:
+        return struct.pack("<Q", priority << 48 | tries << 52 | successful << 56)
+    return {"update": at(1, 0, 1) + at(2, 1, 0), "none": at(1, 0, 0) + at(0, 1, 1), "equal": at(3, 0, 1) + at(3, 1, 0) + b"cut"}
+
+
+def dictionaries() -> dict[str, bytes]:
+    entry = b"os\0\0\0\0\0\0the-os\0\0s\3"
+    return {"short": entry + bytes([len(entry)]), "zeros": bytes(40), "ones": b"\xff" * 300}
+
+
 def main() -> None:
     root = Path(sys.argv[1])
     for name, files in (("notes", notes()), ("module", modules()), ("stream", streams()), ("unpack", tars()),
-                        ("manifest", manifests()), ("http", transfers()), ("oci", registry_texts())):
+                        ("manifest", manifests()), ("http", transfers()), ("oci", registry_texts()), ("slot", slots()), ("gvariant", dictionaries())):
         (root / name).mkdir(parents=True, exist_ok=True)
         for file, data in files.items():
             (root / name / file).write_bytes(data)
