@@ -124,7 +124,7 @@ void gate_decide(const struct host *h, const struct config *c, const struct kern
 		log_warning("gate: since when it holds cannot be remembered: %s", err.text);
 	ret->since = count.since;
 	if (d->gate_us != CONFIG_GATE_ALWAYS)
-		ret->until = now.at + (int64_t)((d->gate_us - MIN(count.held_us, d->gate_us)) / SECOND_US);
+		ret->until = now.at + (int64_t)((d->gate_us - MIN(count.held_us, d->gate_us) + SECOND_US - 1) / SECOND_US);
 	ret->hold = d->gate_us == CONFIG_GATE_ALWAYS || (counted && count.held_us < d->gate_us);
 	if (ret->hold && faccessat(h->live_fd, &GATE_OPEN[1], F_OK, 0) == 0) {
 		ret->hold = false;

@@ -57,12 +57,15 @@ int next_kernel(const struct host *h, const struct kernel *running, struct next_
 		next_by_slot, next_by_ostree, next_by_loader, next_by_version
 	};
 	struct next_kernel n = NEXT_NONE;
+	char how[sizeof(n.how)];
 	int r = -ENOENT;
 
 	for (size_t i = 0; r == -ENOENT && i < ARRAY_SIZE(ways); i++)
 		r = ways[i](h, &n, err);
 	if (r < 0)
 		return r;
+	memcpy(how, n.how, sizeof(how)); /* with names of files, of entries and of deployments */
+	escape_line(how, n.how, sizeof(n.how));
 	if (!n.build_id[0]) {
 		_cleanup_close_ int top = host_root_open(h, "/", O_RDONLY | O_DIRECTORY);
 

@@ -101,6 +101,11 @@ def test_systemd_boot_saved_is_the_entry_of_last_time(systemd_boot):
     assert kernel_of(systemd_boot)["release"] == OLDER
 
 
+def test_a_name_of_an_entry_does_nothing_to_a_terminal(systemd_boot):
+    entry(systemd_boot, "z\x1b[2J.conf", NEXT, "efi", version="99", sort_key="a")
+    assert "\\x1b[2J" in kernel_of(systemd_boot)["how"]
+
+
 def test_an_entry_without_tries_left_comes_last(systemd_boot):
     entries = systemd_boot.root / "efi/loader/entries"
     (entries / f"0123-{NEXT}.conf").rename(entries / f"0123-{NEXT}+0-3.conf")
