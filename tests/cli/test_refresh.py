@@ -104,6 +104,16 @@ def test_what_is_remembered_is_never_taken_for_what_is_here(tmp_path, server, lo
     assert list(host.good()) == [place_of(OLD)]
 
 
+def test_what_is_lost_is_fetched_again_although_it_has_not_changed_there(tmp_path, server):
+    """An older one is still here, so that something is asked about."""
+    host = machine(tmp_path, server.serve("/x", Files(NEW)))
+    host.keep(OLD)
+    refresh(host)
+    (host.folder / place_of(NEW)).unlink()
+    refresh(host)
+    assert set(host.good()) == {place_of(OLD), place_of(NEW)}
+
+
 def test_a_server_that_says_unchanged_of_what_is_not_asked_about_is_not_believed(tmp_path, server):
     host = machine(tmp_path, server.serve("/x", status("304 Not Modified", b"")))
     assert "status 304" in refresh(host, NETWORK)
