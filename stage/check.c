@@ -85,6 +85,8 @@ static int check_kind(const struct source_request *req, struct findings *ret, st
 	if (r <= 0)
 		return r;
 	(void)rejections_verdict(&rejected, req, &why);
+	if (reason_exit(why.code) == EXIT_DONE) /* no flavour drives what is here: nothing to do, as at boot */
+		level = FINDING_OK;
 	if (req->kind != KIND_MODULES) { /* boot goes on without, and few drivers have both */
 		if (why.code == -E_NO_BUNDLE && req->driver->runtime.n == 0)
 			return 0;
@@ -93,11 +95,12 @@ static int check_kind(const struct source_request *req, struct findings *ret, st
 	return findings_add(ret, level, req->driver->name, what, &why);
 }
 
-static int check_driver(const struct check_request *c, const struct driver *d, struct findings *ret, struct err *err)
+static int check_driver(const struct check_request *c, const struct driver *d, const struct device_list *devices,
+			struct findings *ret, struct err *err)
 {
 	_cleanup_keyring_ struct keyring ring = { 0 };
 	struct source_request req = { .host = c->host, .cmdline = c->cmdline, .kernel = c->kernel, .keys = &ring,
-				      .config = c->config, .driver = d, .next = c->next,
+				      .config = c->config, .driver = d, .devices = devices, .next = c->next,
 				      .until_us = now_us() + d->budget_us };
 	int r = c->keys ? keyring_load_dir(c->keys, &ring, err) : keyring_load(c->host, d->trust_usr, &ring, err);
 
@@ -121,7 +124,7 @@ int check_drivers(const struct check_request *c, struct findings *ret, struct er
 		struct err why = { 0 };
 
 		if (c->every_driver || boot_has_work(&b, d, &why))
-			r = check_driver(c, d, ret, err);
+			r = check_driver(c, d, &devices, ret, err);
 		else
 			r = findings_add(ret, reason_exit(why.code) == EXIT_DONE ? FINDING_OK : FINDING_FAIL, d->name,
 					 why.code == -E_NO_DEVICE ? "device" : "configuration", &why);
