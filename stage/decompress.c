@@ -41,7 +41,7 @@ static int grow(struct output *o)
 	return 0;
 }
 
-/* Each of these: 0 at the end of the stream, or where what follows data is no more of it. */
+/* Each of these: 0 at the end of the stream, whatever follows it; -EBADMSG when it has none. */
 
 static int gzip(const uint8_t *bytes, size_t len, struct output *o)
 {
@@ -57,7 +57,7 @@ static int gzip(const uint8_t *bytes, size_t len, struct output *o)
 		o->len = (size_t)(z.next_out - o->v);
 	}
 	(void)inflateEnd(&z);
-	return r;
+	return r == 0 && q != Z_STREAM_END ? -EBADMSG : r;
 }
 
 static int xz(const uint8_t *bytes, size_t len, struct output *o)
@@ -79,7 +79,7 @@ static int xz(const uint8_t *bytes, size_t len, struct output *o)
 			break;
 	}
 	lzma_end(&s);
-	return r;
+	return r == 0 && q != LZMA_STREAM_END ? -EBADMSG : r;
 }
 
 static int zstd(const uint8_t *bytes, size_t len, struct output *o)
@@ -87,21 +87,22 @@ static int zstd(const uint8_t *bytes, size_t len, struct output *o)
 	ZSTD_DCtx *d = ZSTD_createDCtx();
 	ZSTD_inBuffer in = { .src = bytes, .size = len };
 	int r = d && !ZSTD_isError(ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, LIMIT_ZSTD_WINDOW_LOG)) ? 0 : -ENOMEM;
-	bool more = true;
+	size_t left = 1; /* of the frame, as far as it is known */
 
-	while (r == 0 && more) {
+	while (r == 0 && left > 0 && !ZSTD_isError(left)) {
 		ZSTD_outBuffer out;
-		size_t q;
+		size_t before = in.pos;
 
 		if (o->len == o->room && (r = grow(o)) < 0)
 			break;
 		out = (ZSTD_outBuffer){ .dst = o->v, .size = o->room, .pos = o->len };
-		q = ZSTD_decompressStream(d, &out, &in);
+		left = ZSTD_decompressStream(d, &out, &in);
+		if (in.pos == before && out.pos == o->len) /* cut */
+			break;
 		o->len = out.pos;
-		more = !ZSTD_isError(q) && (in.pos < in.size || (q > 0 && out.pos == out.size));
 	}
 	ZSTD_freeDCtx(d);
-	return r;
+	return r == 0 && left != 0 ? -EBADMSG : r;
 }
 
 static int plain(const uint8_t *bytes, size_t len, struct output *o)
@@ -142,8 +143,6 @@ int decompress_bytes(const void *bytes, size_t len, size_t max_bytes, uint8_t **
 	r = f->read(bytes, len, &o);
 	if (r == 0 && o.len > max_bytes)
 		r = -EFBIG;
-	if (r == 0 && o.len == 0 && f->read != plain)
-		r = -EBADMSG;
 	if (r == 0 && !o.v) /* an empty file is no failure */
 		r = grow(&o);
 	if (r < 0)
