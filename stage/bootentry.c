@@ -289,7 +289,8 @@ int grubenv_get(const char *text, size_t len, const char *name, char **ret)
 
 	if (len < at || memcmp(text, signature, at) != 0)
 		return -EBADMSG;
-	while (at < len && (len - at <= name_len || memcmp(text + at, name, name_len) != 0 || text[at + name_len] != '=')) {
+	while (at < len &&
+	       (len - at <= name_len || memcmp(text + at, name, name_len) != 0 || text[at + name_len] != '=')) {
 		while (at < len && text[at] != '\n')
 			at += text[at] == '\\' && at + 1 < len ? 2 : 1;
 		at++;

@@ -30,7 +30,7 @@ void boot_entries_drop_last(struct boot_entries *l);
 void boot_entries_free(struct boot_entries *l);
 #define _cleanup_boot_entries_ _cleanup_(boot_entries_free)
 
-/* Sorts them as systemd-boot shows them (systemd-boot(7)): the first one is started unless something else says which. */
+/* As systemd-boot shows them (systemd-boot(7)): the first one is started unless something else says which. */
 void boot_entries_sort_systemd(struct boot_entries *l);
 /* As GRUB does where it reads them (blscfg), and ostree: by version, else by id, the newest first. */
 void boot_entries_sort_version(struct boot_entries *l);

@@ -49,7 +49,8 @@ int cache_check_serial(const struct host *h, const char *where, const struct man
 int cache_trials(const struct host *h, const struct cache_file *f, struct strv *ret_build_ids) _must_check_;
 
 /*
- * Removes the files that are marked, in the order of the list, directories that are empty then, and what interrupted copies left anywhere.
+ * Removes the files that are marked, in the order of the list, directories that are empty then, and what
+ * interrupted copies left anywhere.
  * Durable. -errno, -E_CACHE_UNREACHABLE.
  */
 int cache_remove(const struct host *h, const char *where, const struct cache_list *l, const bool *surplus,

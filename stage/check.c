@@ -20,8 +20,8 @@ static int add_good(const struct source_request *req, const struct candidate *c,
 							    ", of this build";
 
 	return findings_addf(ret, FINDING_OK, req->driver->name, manifest_kind_word(m->kind), 0,
-			     "%s: serial %llu, signed by key %s%s; %s", c->origin, (unsigned long long)m->serial, m->key_id,
-			     build, whole ? "verified to its end" : "only its header was verified");
+			     "%s: serial %llu, signed by key %s%s; %s", c->origin, (unsigned long long)m->serial,
+			     m->key_id, build, whole ? "verified to its end" : "only its header was verified");
 }
 
 /* As boot would: one that took the machine down too often is left out. */
@@ -36,7 +36,8 @@ static int try_local(const struct source_request *req, struct candidate *c, stru
 }
 
 /* 0: found, or -ENOMEM with err; 1: it is not there. */
-static int look_local(const struct source_request *req, struct rejections *rejected, struct findings *ret, struct err *err)
+static int look_local(const struct source_request *req, struct rejections *rejected, struct findings *ret,
+		      struct err *err)
 {
 	_cleanup_candidates_ struct candidates found = { 0 };
 	int r = source_find_local(req, &found, rejected, err);

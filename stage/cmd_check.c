@@ -95,7 +95,8 @@ static int read_config(struct check *c, struct err *err)
 	int r = cmdline_read(&c->host, &c->cmdline, err);
 
 	if (r == 0)
-		r = c->file ? config_read_file(c->file, &c->config, err) : config_read(&c->host, &c->cmdline, &c->config, err);
+		r = c->file ? config_read_file(c->file, &c->config, err)
+			    : config_read(&c->host, &c->cmdline, &c->config, err);
 	for (size_t i = 0; r == 0 && i < c->config.warnings.n; i++)
 		log_warning("%s", c->config.warnings.v[i]);
 	return r;
@@ -120,9 +121,10 @@ static int run_checks(struct check *c, struct err *err)
 
 static json_t *kernel_json(const struct check *c)
 {
-	return json_pack("{s:s?, s:s, s:s?, s:b, s:b, s:s?}", "release", c->kernel.release[0] ? c->kernel.release : NULL,
-			 "machine", c->kernel.machine, "build_id", c->kernel.build_id[0] ? c->kernel.build_id : NULL,
-			 "running", (int)(!c->kernel.absent && c->kernel.release[0]), "inferred", (int)c->next.inferred, "how",
+	return json_pack("{s:s?, s:s, s:s?, s:b, s:b, s:s?}", "release",
+			 c->kernel.release[0] ? c->kernel.release : NULL, "machine", c->kernel.machine, "build_id",
+			 c->kernel.build_id[0] ? c->kernel.build_id : NULL, "running",
+			 (int)(!c->kernel.absent && c->kernel.release[0]), "inferred", (int)c->next.inferred, "how",
 			 c->ask_next && c->next.how[0] ? c->next.how : NULL);
 }
 
@@ -130,9 +132,9 @@ static json_t *answer_json(const struct check *c)
 {
 	const struct finding *failed = findings_failed(&c->found, NULL);
 
-	return json_pack("{s:i, s:o, s:b, s:s, s:o, s:o}", "format", 1, "kernel", kernel_json(c), "ready", (int)(failed == NULL),
-			 "reason", failed ? reason_word(failed->why.code) : "ready", "findings", findings_json(&c->found),
-			 "gate", c->ask_gate ? gate_json(&c->gate) : json_null());
+	return json_pack("{s:i, s:o, s:b, s:s, s:o, s:o}", "format", 1, "kernel", kernel_json(c), "ready",
+			 (int)(failed == NULL), "reason", failed ? reason_word(failed->why.code) : "ready", "findings",
+			 findings_json(&c->found), "gate", c->ask_gate ? gate_json(&c->gate) : json_null());
 }
 
 static void print_time(const char *before, int64_t when)

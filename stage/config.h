@@ -38,7 +38,7 @@ struct driver {
 	uint64_t budget_us;
 	unsigned int trial;      /* enum trial_mode */
 	unsigned int sysext;     /* 1: libraries and programs are in /usr too, by systemd-sysext(8) */
-	uint64_t gate_us;        /* an update waits so long for this driver's bundle; 0: not at all, CONFIG_GATE_ALWAYS */
+	uint64_t gate_us;        /* an update waits so long for the bundle; 0: not at all; CONFIG_GATE_ALWAYS */
 	unsigned int required;   /* 1: on_failure is carried out when it is not loaded */
 	unsigned int on_failure; /* enum on_failure */
 	struct strv build; /* the command that makes a bundle here, and its arguments; empty: none */

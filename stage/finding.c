@@ -4,7 +4,8 @@
  */
 #include "finding.h"
 
-int findings_add(struct findings *l, enum finding_level level, const char *about, const char *what, const struct err *why)
+int findings_add(struct findings *l, enum finding_level level, const char *about, const char *what,
+		 const struct err *why)
 {
 	struct finding *v = reallocarray(l->v, l->n + 1, sizeof(*v));
 
@@ -64,9 +65,10 @@ json_t *findings_json(const struct findings *l)
 
 	for (size_t i = 0; i < l->n; i++) {
 		const struct finding *f = &l->v[i];
-		json_t *o = json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s?}", "about", f->about, "what", f->what, "level",
-				      finding_word(f->level), "reason", f->why.code == 0 ? NULL : reason_word(f->why.code),
-				      "text", f->why.text, "remedy", finding_remedy(f));
+		json_t *o =
+			json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s?}", "about", f->about, "what", f->what, "level",
+				  finding_word(f->level), "reason", f->why.code == 0 ? NULL : reason_word(f->why.code),
+				  "text", f->why.text, "remedy", finding_remedy(f));
 
 		if (!o || json_array_append_new(a, o) < 0) {
 			json_decref(a);

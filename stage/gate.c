@@ -45,7 +45,8 @@ static bool same(const json_t *o, const char *key, const char *value)
 }
 
 /* The count for this kernel, brought up to now; one that begins now where there is none. */
-static void read_count(const struct host *h, const struct kernel *k, const struct gate_count *now, struct gate_count *ret)
+static void read_count(const struct host *h, const struct kernel *k, const struct gate_count *now,
+		       struct gate_count *ret)
 {
 	json_t *o = NULL;
 
@@ -76,7 +77,8 @@ static int write_count(const struct host *h, const struct kernel *k, const struc
 }
 
 /* The driver that holds longest, and why; NULL: none asks for it, or all are ready. */
-static const struct driver *find_holder(const struct config *c, const struct findings *found, const struct finding **ret_why)
+static const struct driver *find_holder(const struct config *c, const struct findings *found,
+					const struct finding **ret_why)
 {
 	const struct finding *everything = findings_failed(found, FINDING_SYSTEM);
 	const struct driver *holder = NULL;
@@ -101,8 +103,8 @@ static bool has_gate(const struct config *c)
 	return false;
 }
 
-void gate_decide(const struct host *h, const struct config *c, const struct kernel *kernel, const struct findings *found,
-		 struct gate *ret)
+void gate_decide(const struct host *h, const struct config *c, const struct kernel *kernel,
+		 const struct findings *found, struct gate *ret)
 {
 	const struct finding *why = NULL;
 	const struct driver *d = find_holder(c, found, &why);
@@ -124,7 +126,8 @@ void gate_decide(const struct host *h, const struct config *c, const struct kern
 		log_warning("gate: since when it holds cannot be remembered: %s", err.text);
 	ret->since = count.since;
 	if (d->gate_us != CONFIG_GATE_ALWAYS)
-		ret->until = now.at + (int64_t)((d->gate_us - MIN(count.held_us, d->gate_us) + SECOND_US - 1) / SECOND_US);
+		ret->until =
+			now.at + (int64_t)((d->gate_us - MIN(count.held_us, d->gate_us) + SECOND_US - 1) / SECOND_US);
 	ret->hold = d->gate_us == CONFIG_GATE_ALWAYS || (counted && count.held_us < d->gate_us);
 	if (ret->hold && faccessat(h->live_fd, &GATE_OPEN[1], F_OK, 0) == 0) {
 		ret->hold = false;
@@ -132,8 +135,8 @@ void gate_decide(const struct host *h, const struct config *c, const struct kern
 			 reason_word(why->why.code), why->why.text);
 		return;
 	}
-	snprintf(ret->why, sizeof(ret->why), "%s%s: %s: %.180s", ret->hold ? "" : "Gate= has held for its time; ", why->about,
-		 reason_word(why->why.code), why->why.text);
+	snprintf(ret->why, sizeof(ret->why), "%s%s: %s: %.180s", ret->hold ? "" : "Gate= has held for its time; ",
+		 why->about, reason_word(why->why.code), why->why.text);
 }
 
 json_t *gate_json(const struct gate *g)

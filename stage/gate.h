@@ -41,8 +41,8 @@ struct gate {
  * Decides, and remembers since when it holds (/var/lib/modulus/gate.json). One that cannot remember it does
  * not hold for a time that would then have no end. kernel: the next one; release "" when it is not known.
  */
-void gate_decide(const struct host *h, const struct config *c, const struct kernel *kernel, const struct findings *found,
-		 struct gate *ret);
+void gate_decide(const struct host *h, const struct config *c, const struct kernel *kernel,
+		 const struct findings *found, struct gate *ret);
 
 /* {"hold": ..., "why": ..., "since": ..., "until": ...}. NULL: no memory. */
 json_t *gate_json(const struct gate *g);

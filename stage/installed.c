@@ -50,7 +50,8 @@ static int add(int modules, struct dirent *const *list, int n, bool with_kernel,
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < n && ret->n < LIMIT_KERNELS; i++) {
-		_cleanup_close_ int dir = open_resolve(modules, list[i]->d_name, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH);
+		_cleanup_close_ int dir =
+			open_resolve(modules, list[i]->d_name, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH);
 
 		if (dir >= 0 && (!with_kernel || has_kernel(modules, list[i]->d_name)))
 			r = strv_add(ret, list[i]->d_name);

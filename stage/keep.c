@@ -48,7 +48,8 @@ static int64_t remembered(const struct host *h, const char *base, const char *re
 	struct dirent *e;
 	struct stat st;
 	DIR *d = NULL;
-	int fd = rootfs_dir_find(h, base, &dir, &unsaid) < 0 ? -1 : rootfs_dir_open(&dir, release, O_RDONLY | O_DIRECTORY);
+	int fd = rootfs_dir_find(h, base, &dir, &unsaid) < 0 ? -1
+							     : rootfs_dir_open(&dir, release, O_RDONLY | O_DIRECTORY);
 
 	if (fd >= 0)
 		d = fdopendir(fd);
@@ -92,7 +93,8 @@ static int add_blessed(const struct host *h, struct strv *ret)
 	n = fd < 0 ? 0 : scandirat(fd, ".", &list, is_release, alphasort);
 	close_fdp(&fd);
 	for (int i = 0; i < n && n_found < ARRAY_SIZE(found); i++) {
-		int64_t marked = remembered(h, SERIAL_DIR, list[i]->d_name), tried = remembered(h, TRIAL_DIR, list[i]->d_name);
+		int64_t marked = remembered(h, SERIAL_DIR, list[i]->d_name),
+			tried = remembered(h, TRIAL_DIR, list[i]->d_name);
 
 		if (marked > 0 && !strv_has(ret, list[i]->d_name))
 			found[n_found++] = (struct blessed){ list[i]->d_name, tried > marked ? tried : marked };
@@ -116,7 +118,8 @@ static const char *latest_other(const struct host *h, const struct cache_list *l
 
 	for (size_t i = 0; i < l->n; i++)
 		if (!streq(l->v[i].folder, STORE_ANY) && !strv_has(kernels, l->v[i].folder) &&
-		    (!best || l->v[i].changed > best->changed) && (all || remembered(h, SERIAL_DIR, l->v[i].folder) == 0))
+		    (!best || l->v[i].changed > best->changed) &&
+		    (all || remembered(h, SERIAL_DIR, l->v[i].folder) == 0))
 			best = &l->v[i];
 	return best ? best->folder : NULL;
 }
@@ -190,12 +193,14 @@ static bool is_for(const struct cache_file *f, const struct strv *kernels)
 }
 
 /* Does a driver file ask for this version, or is there a kernel's modules of it? */
-static bool has_use(const struct config *c, const struct cache_list *l, const struct worth *w, const bool *surplus, size_t i)
+static bool has_use(const struct config *c, const struct cache_list *l, const struct worth *w, const bool *surplus,
+		    size_t i)
 {
 	const char *name = l->v[i].name.name;
 
 	for (size_t n = 0; n < c->n_drivers; n++)
-		if (streq(c->drivers[n].name, name) && c->drivers[n].version && streq(c->drivers[n].version, w[i].version))
+		if (streq(c->drivers[n].name, name) && c->drivers[n].version &&
+		    streq(c->drivers[n].version, w[i].version))
 			return true;
 	for (size_t j = 0; j < l->n; j++)
 		if (l->v[j].name.kind == KIND_MODULES && !surplus[j] && streq(l->v[j].name.name, name) &&

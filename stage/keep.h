@@ -13,7 +13,8 @@
  * The kernels that the cache is kept for, each once, at most LIMIT_KERNELS: the running one, which is the
  * first; the next one (next.h), where that is known; those installed; of the others the CACHE_BLESSED_KERNELS
  * that were blessed or tried last, to go back to; and of those that were never blessed the
- * CACHE_OTHER_KERNELS that something was cached for last, which somebody fetched by name. all: every other one too that something is cached for.
+ * CACHE_OTHER_KERNELS that something was cached for last, which somebody fetched by name. all: every other one
+ * too that something is cached for.
  */
 int keep_kernels(const struct host *h, const struct kernel *running, const struct cache_list *l, bool all,
 		 struct strv *ret, struct err *err) _must_check_;

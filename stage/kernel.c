@@ -86,7 +86,8 @@ int kernel_fits(const struct kernel *k, const struct manifest *m, struct err *er
 	const char *running = k->absent ? "wanted is" : "running";
 
 	if (!streq(m->kernel.release, k->release))
-		return err_set(err, -E_WRONG_KERNEL, "bundle is for kernel %s, %s %s", m->kernel.release, running, k->release);
+		return err_set(err, -E_WRONG_KERNEL, "bundle is for kernel %s, %s %s", m->kernel.release, running,
+			       k->release);
 	if (!streq(m->kernel.machine, k->machine))
 		return err_set(err, -E_WRONG_KERNEL, "bundle is for %s, running on %s", m->kernel.machine, k->machine);
 	if (m->kernel.build_id && k->build_id[0] && !streq(m->kernel.build_id, k->build_id))

@@ -20,7 +20,8 @@ int next_of_tree(int top, const char *what, struct next_kernel *ret, struct err 
 	if (releases.n == 0)
 		return err_set(err, -E_UNKNOWN_KERNEL, "%s: holds no kernel in usr/lib/modules", what);
 	if (releases.n > 1)
-		return err_set(err, -E_UNKNOWN_KERNEL, "%s: holds the kernels %s and %s", what, releases.v[0], releases.v[1]);
+		return err_set(err, -E_UNKNOWN_KERNEL, "%s: holds the kernels %s and %s", what, releases.v[0],
+			       releases.v[1]);
 	snprintf(ret->release, sizeof(ret->release), "%s", releases.v[0]);
 	(void)installed_build_id(top, ret->release, ret->build_id);
 	ret->usr = open_resolve(top, "usr", O_RDONLY | O_DIRECTORY, 0, RESOLVE_IN_ROOT);
@@ -43,8 +44,9 @@ static int next_by_version(const struct host *h, struct next_kernel *ret, struct
 	if (r == -ENOMEM)
 		return err_sys(err, r, "kernels");
 	if (r < 0 || releases.n == 0)
-		return err_set(err, -E_UNKNOWN_KERNEL, "no kernel is installed in /usr/lib/modules, and no boot loader of "
-						       "which the entries can be read");
+		return err_set(err, -E_UNKNOWN_KERNEL,
+			       "no kernel is installed in /usr/lib/modules, and no boot loader of "
+			       "which the entries can be read");
 	snprintf(ret->release, sizeof(ret->release), "%s", releases.v[0]);
 	ret->inferred = true;
 	snprintf(ret->how, sizeof(ret->how), "inferred: the newest of %zu in /usr/lib/modules", releases.n);

@@ -35,7 +35,8 @@ static int is_conf(const struct dirent *e)
 
 static int add_entry(int dir, const char *file, struct boot_entries *l)
 {
-	_cleanup_close_ int fd = open_resolve(dir, file, O_RDONLY | O_NONBLOCK, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	_cleanup_close_ int fd =
+		open_resolve(dir, file, O_RDONLY | O_NONBLOCK, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 	int r = fd < 0 ? fd : read_whole(fd, LIMIT_BOOT_ENTRY_BYTES, &text, &len);
@@ -109,7 +110,8 @@ static bool has_unified(const struct host *h)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(boot_dirs); i++) {
 		_cleanup_free_ char *path = str_printf("%s/EFI/Linux", boot_dirs[i]);
-		_cleanup_close_ int dir = path ? open_resolve(h->root_fd, path, O_RDONLY | O_DIRECTORY, 0, RESOLVE_IN_ROOT) : -1;
+		_cleanup_close_ int dir =
+			path ? open_resolve(h->root_fd, path, O_RDONLY | O_DIRECTORY, 0, RESOLVE_IN_ROOT) : -1;
 		struct dirent **list = NULL;
 		int n = dir < 0 ? 0 : scandirat(dir, ".", &list, is_unified, NULL);
 
@@ -122,10 +124,11 @@ static bool has_unified(const struct host *h)
 	return false;
 }
 
-static const struct boot_entry *by_systemd_boot(const struct host *h, struct boot_entries *entries, char *how, size_t size)
+static const struct boot_entry *by_systemd_boot(const struct host *h, struct boot_entries *entries, char *how,
+						size_t size)
 {
-	_cleanup_free_ char *once = efi_variable(h, "LoaderEntryOneShot"), *chosen = efi_variable(h, "LoaderEntryDefault"),
-			    *written = loader_default(h);
+	_cleanup_free_ char *once = efi_variable(h, "LoaderEntryOneShot"),
+			    *chosen = efi_variable(h, "LoaderEntryDefault"), *written = loader_default(h);
 	const struct {
 		const char *glob, *says;
 	} asked[] = { { once, "for one boot" }, { chosen, "by LoaderEntryDefault" }, { written, "by loader.conf" } };
@@ -178,7 +181,8 @@ static void read_grub(const struct host *h, struct grub *ret)
 }
 
 /* An id, or a place in the list; what is not found is the first one. */
-static const struct boot_entry *by_grub_entries(const struct grub *g, struct boot_entries *entries, char *how, size_t size)
+static const struct boot_entry *by_grub_entries(const struct grub *g, struct boot_entries *entries, char *how,
+						size_t size)
 {
 	const char *choice = g->next ? g->next : g->saved;
 	const struct boot_entry *e = NULL;

@@ -82,7 +82,8 @@ static int by_staged(const struct host *h, int physical, struct next_kernel *ret
 		return err_set(err, -E_UNKNOWN_KERNEL, "/" STAGED ": %s",
 			       r == -EBADMSG ? "names no deployment" : strerror(-r));
 	snprintf(ret->how, sizeof(ret->how), "ostree has staged a deployment%s: %.120s",
-		 faccessat(h->live_fd, STAGED_LOCKED, F_OK, 0) == 0 ? " (held back for now)" : "", strrchr(path, '/') + 1);
+		 faccessat(h->live_fd, STAGED_LOCKED, F_OK, 0) == 0 ? " (held back for now)" : "",
+		 strrchr(path, '/') + 1);
 	return read_deployment(physical, path, ret, err);
 }
 
@@ -110,7 +111,8 @@ static int by_entries(const struct host *h, int physical, struct next_kernel *re
 		link = cmdline_get(&options, "ostree");
 		if (!link || !str_prefix(link, "/ostree/boot.", NULL))
 			continue;
-		snprintf(ret->how, sizeof(ret->how), "ostree's first entry of the boot loader is %.100s", entries.v[i].id);
+		snprintf(ret->how, sizeof(ret->how), "ostree's first entry of the boot loader is %.100s",
+			 entries.v[i].id);
 		return read_deployment(physical, link, ret, err);
 	}
 	return err_set(err, -E_UNKNOWN_KERNEL, "/boot/loader/entries: no entry is of an ostree deployment");

@@ -26,7 +26,8 @@ static int read_slots(int fd, struct slot *slots, size_t *ret_n)
 		list = blkid_probe_get_partitions(p);
 		for (int i = 0; list && i < blkid_partlist_numof_partitions(list) && *ret_n < LIMIT_SLOTS; i++) {
 			blkid_partition part = blkid_partlist_get_partition(list, i);
-			const char *type = blkid_partition_get_type_string(part), *label = blkid_partition_get_name(part);
+			const char *type = blkid_partition_get_type_string(part),
+				   *label = blkid_partition_get_name(part);
 			struct slot *s = &slots[*ret_n];
 
 			if (!type || strcasecmp(type, DISK_FLATCAR_USR) != 0)
@@ -105,7 +106,8 @@ int next_by_slot(const struct host *h, struct next_kernel *ret, struct err *err)
 		return r;
 	best = slot_next(slots, n);
 	if (best == n)
-		return err_set(err, -E_UNKNOWN_KERNEL, "no slot of /dev/%s has tries left or was ever successful", running.disk);
+		return err_set(err, -E_UNKNOWN_KERNEL, "no slot of /dev/%s has tries left or was ever successful",
+			       running.disk);
 	name = disk_partition_name(running.disk, slots[best].number);
 	if (!name)
 		return err_sys(err, -ENOMEM, "slots");

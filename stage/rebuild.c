@@ -228,8 +228,9 @@ static int rebuild_all(struct rebuild *b)
 	}
 	r = cache_read(b->req->host, b->machine.config.cache, &b->cached, &err);
 	if (r == 0)
-		r = b->req->release ? strv_add(&kernels, b->req->release) :
-				      keep_kernels(b->req->host, &b->machine.kernel, &b->cached, b->req->all, &kernels, &err);
+		r = b->req->release
+			    ? strv_add(&kernels, b->req->release)
+			    : keep_kernels(b->req->host, &b->machine.kernel, &b->cached, b->req->all, &kernels, &err);
 	if (r < 0) {
 		log_error("%s: %s", reason_word(r), err.text);
 		return reason_exit(r);

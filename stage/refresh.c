@@ -41,7 +41,8 @@ static int take(const struct source_request *req, const struct candidates *local
 	int r;
 
 	if (strv_has(req->have, m->digest)) {
-		log_info("%s: %s still has what is here, serial %llu", req->driver->name, c->origin, (unsigned long long)m->serial);
+		log_info("%s: %s still has what is here, serial %llu", req->driver->name, c->origin,
+			 (unsigned long long)m->serial);
 		refresh_remember(req->host, c);
 		return 0;
 	}
@@ -103,7 +104,9 @@ int refresh_newer(const struct source_request *req, struct err *err)
 		r = take(&asking, &local, &found.v[0], err);
 		if (r <= 0)
 			return r;
-		r = rejections_add(&rejected, found.v[0].origin, err) < 0 ? err_sys(err, -ENOMEM, "%s", req->driver->name) : 0;
+		r = rejections_add(&rejected, found.v[0].origin, err) < 0
+			    ? err_sys(err, -ENOMEM, "%s", req->driver->name)
+			    : 0;
 	}
 	return r;
 }

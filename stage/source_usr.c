@@ -129,7 +129,8 @@ static int from_disk(const struct source_request *req, char **ret_device, struct
 	dev_t root, whole;
 	int r;
 
-	if (disk_of_mount(req->host, req->host->root_path, &root) < 0 || blkid_devno_to_wholedisk(root, disk, sizeof(disk), &whole) < 0)
+	if (disk_of_mount(req->host, req->host->root_path, &root) < 0 ||
+	    blkid_devno_to_wholedisk(root, disk, sizeof(disk), &whole) < 0)
 		return -ENOENT;
 	path = str_printf("/dev/%s", disk);
 	if (!path)

@@ -127,7 +127,8 @@ static void print_when(const char *before, const json_t *when)
 	char text[40];
 	struct tm tm;
 
-	if (json_is_integer(when) && gmtime_r(&t, &tm) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
+	if (json_is_integer(when) && gmtime_r(&t, &tm) &&
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
 		printf("%s%s", before, text);
 }
 

@@ -151,7 +151,8 @@ def test_fedoras_grub_starts_the_newest_entry_or_what_was_saved(host):
     assert kernel_of(host)["release"] == NEXT
 
 
-@pytest.mark.parametrize("text", ["menuentry x {\n", "\0" * 100, "menuentry a {\n" * 600, "set default=$x\n" + GRUB_CFG.replace("set default", "set d")],
+@pytest.mark.parametrize("text", ["menuentry x {\n", "\0" * 100, "menuentry a {\n" * 600,
+                                  "set default=$x\n" + GRUB_CFG.replace("set default", "set d")],
                          ids=["cut", "zeros", "too-many", "computed"])
 def test_a_grub_cfg_that_does_not_tell_makes_it_an_inference(host, text):
     host.installed(NEXT)
