@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -365,4 +366,16 @@ uint64_t now_us(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+int thread_start(pthread_t *ret, void *(*fn)(void *), void *ctx)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(ret, NULL, fn, ctx);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -r;
 }

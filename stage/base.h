@@ -10,6 +10,7 @@
 #define MODULUS_BASE_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -132,6 +133,9 @@ int parse_u64(const char *s, uint64_t *ret) _must_check_;
 void escape_text(const char *src, size_t len, char *out, size_t size);
 /* The same for a sentence, in which words may be escaped already: "\" stays. */
 void escape_line(const char *src, char *out, size_t size);
+
+/* pthread_create, with all signals left to the threads that were there. 0 or -errno. */
+int thread_start(pthread_t *ret, void *(*fn)(void *), void *ctx) _must_check_;
 
 /* Microseconds on CLOCK_BOOTTIME, the only clock that deadlines use. */
 uint64_t now_us(void);

@@ -8,10 +8,6 @@
  */
 #include "boot.h"
 
-#include <fcntl.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
-
 #include "limit.h"
 #include "evict.h"
 #include "firmware.h"
@@ -21,10 +17,9 @@
 #include "modprobe.h"
 #include "network.h"
 #include "nvidia.h"
+#include "owncopy.h"
 #include "receive.h"
 
-#define OWN_COPY_DIR "/run/modulus/bin"
-#define OWN_COPY_NAME "modulus"
 /* In STATUS_DIR: the target that nobody could be asked for. */
 #define REQUIRED_NAME "required"
 
@@ -360,35 +355,6 @@ uint64_t boot_until(const struct config *c)
 	return now_us() + longest;
 }
 
-int boot_keep_own_copy(const struct host *h)
-{
-	_cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), dir = -EBADF, out = -EBADF;
-	struct stat st, have;
-	off_t at = 0;
-	int r;
-
-	if (self < 0)
-		return -errno;
-	r = host_live_mkdir(h, OWN_COPY_DIR, &dir);
-	if (r < 0)
-		return r;
-	if (fstat(self, &st) < 0)
-		return -errno;
-	if (fstatat(dir, OWN_COPY_NAME, &have, 0) == 0 && have.st_dev == st.st_dev && have.st_ino == st.st_ino)
-		return 0; /* that is what runs */
-	out = openat(dir, ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0755);
-	if (out < 0)
-		return -errno;
-	while (at < st.st_size) {
-		ssize_t n = sendfile(out, self, &at, (size_t)(st.st_size - at));
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-	}
-	close_fdp(&out);
-	return renameat(dir, ".new", dir, OWN_COPY_NAME) < 0 ? -errno : 0;
-}
-
 static void log_driver(const struct driver_report *rep, const struct kernel *k)
 {
 	_cleanup_free_ char *line = report_line(rep, k);
@@ -504,9 +470,10 @@ static int run_all(const struct host *h, const char *stage)
 	_cleanup_close_ int lock = -EBADF;
 	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel,
 			  .devices = &devices };
+	struct own_copy copy = OWN_COPY_NONE;
 	struct err err;
 	json_t *status;
-	int r;
+	int r, q;
 
 	if (lock_machine(h, LIMIT_LOCK_US, &lock, &err) < 0) /* a boot does not fail for that */
 		log_warning("%s", err.text);
@@ -528,17 +495,16 @@ static int run_all(const struct host *h, const char *stage)
 	if (r == 0 && config.n_drivers == 0)
 		log_info("no driver is configured (/etc/modulus/*.conf)");
 	if (r == 0 && !config.off) {
-		int q = boot_keep_own_copy(h);
-
-		if (q < 0)
-			r = strv_addf(&report.warnings, "%s/%s: %s", OWN_COPY_DIR, OWN_COPY_NAME, strerror(-q));
-		if (r == 0)
-			r = boot_plan(h, &config, &devices, true);
+		own_copy_begin(h, &copy);
+		r = boot_plan(h, &config, &devices, true);
 	}
 	b.until_us = boot_until(&config);
 	if (r == 0)
 		r = run_drivers(&b, &report);
 	network_release(h);
+	q = own_copy_end(&copy);
+	if (r == 0 && q < 0)
+		r = strv_addf(&report.warnings, OWN_COPY_PATH ": %s", strerror(-q));
 	status = report_json(h, &report);
 	if (r == 0)
 		r = status_write(h, status);

@@ -51,12 +51,6 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 /* `modulus boot`: the exit code. */
 int boot_run(const struct host *h);
 
-/*
- * Leaves our own executable where the real root finds it: the same build runs in both halves, and no other
- * copy is needed on the host. -errno.
- */
-int boot_keep_own_copy(const struct host *h) _must_check_;
-
 /* When a run that begins now is over: LIMIT_RUN_US, or the longest Budget=. */
 uint64_t boot_until(const struct config *c);
 

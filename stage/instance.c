@@ -11,6 +11,7 @@
 #include "lock.h"
 #include "log.h"
 #include "network.h"
+#include "owncopy.h"
 
 /* --- which --- */
 
@@ -148,6 +149,7 @@ static int read_machine(const struct host *h, struct cmdline *cmdline, struct co
 static int serve(struct boot *b, const char *instance, struct config *config, struct device_list *devices,
 		 json_t **ret_status, const char **ret_name, struct err *err)
 {
+	struct own_copy copy;
 	struct driver *d;
 	char *version;
 	int r = instance_find(config, instance, &d, &version, err);
@@ -164,7 +166,8 @@ static int serve(struct boot *b, const char *instance, struct config *config, st
 		log_info("%s: version %s is loaded already", d->name, d->version);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = boot_keep_own_copy(b->host);
+	own_copy_begin(b->host, &copy);
+	r = own_copy_end(&copy);
 	if (r < 0)
 		log_warning("the program could not be copied for the units that follow: %s", strerror(-r));
 	r = config->off ? 0 : boot_plan(b->host, config, devices, true);
