@@ -21,12 +21,18 @@ struct bundle {
 	size_t header_len, signatures_at;
 	size_t next; /* chunk */
 	uint8_t *stored, *plain;
+	size_t stored_done, plain_done; /* of the chunk under way; both 0: none is */
 	ZSTD_DCtx *zstd;
 	bundle_tee_fn tee;
 	void *tee_ctx;
 	int partial;	     /* or negative */
 	uint64_t partial_at; /* where the next chunk begins in it */
 };
+
+bool bundle_begins_chunk(const struct bundle *b)
+{
+	return b->stored_done == 0;
+}
 
 static int read_failed(const struct bundle *b, struct err *err, ssize_t n)
 {
@@ -109,6 +115,15 @@ int bundle_open(struct reader *r, const struct keyring *ring, struct bundle **re
 	return 0;
 }
 
+static void drop_buffers(struct bundle *b)
+{
+	free(b->stored);
+	free(b->plain);
+	ZSTD_freeDCtx(b->zstd);
+	b->stored = b->plain = NULL;
+	b->zstd = NULL;
+}
+
 void bundle_close(struct bundle *b)
 {
 	if (!b)
@@ -117,9 +132,7 @@ void bundle_close(struct bundle *b)
 	verified_free(b->verified);
 	manifest_free(b->manifest);
 	free(b->header);
-	free(b->stored);
-	free(b->plain);
-	ZSTD_freeDCtx(b->zstd);
+	drop_buffers(b);
 	free(b);
 }
 
@@ -152,13 +165,24 @@ void bundle_set_partial(struct bundle *b, int fd)
 	b->partial_at = b->header_len;
 }
 
-/* Buffers are made at the first chunk: many bundles are opened for their header only. */
+/*
+ * Buffers are there from the first chunk, since many bundles are opened for their header only, to the last:
+ * each module is inserted by a fork, which takes the longer the more memory there is.
+ */
 static int prepare(struct bundle *b, struct err *err)
 {
+	uint32_t stored = 0, size = 0;
+
 	if (b->zstd)
 		return 0;
-	b->stored = malloc(LIMIT_CHUNK_BYTES);
-	b->plain = malloc(LIMIT_CHUNK_BYTES);
+	for (size_t i = 0; i < b->manifest->n_chunks; i++) {
+		const struct manifest_chunk *c = &b->manifest->chunks[i];
+
+		stored = c->stored > stored ? c->stored : stored;
+		size = c->size > size ? c->size : size;
+	}
+	b->stored = malloc(stored);
+	b->plain = malloc(size);
 	b->zstd = ZSTD_createDCtx();
 	if (!b->stored || !b->plain || !b->zstd)
 		return err_sys(err, -ENOMEM, "chunk buffers");
@@ -232,31 +256,65 @@ static int read_chunk(struct bundle *b, const struct manifest_chunk *c, struct e
 	return 0;
 }
 
+static int begin_chunk(struct bundle *b, const struct manifest_chunk *c, struct err *err)
+{
+	int r = prepare(b, err);
+
+	if (r == 0 && !take_partial(b, c))
+		r = read_chunk(b, c, err);
+	if (r == 0)
+		r = check_frame(b, c, err);
+	if (r == 0 && ZSTD_isError(ZSTD_decompressBegin(b->zstd)))
+		r = err_sys(err, -ENOMEM, "zstd");
+	b->stored_done = b->plain_done = 0;
+	return r;
+}
+
+/*
+ * Decompresses on, block after block, until there are bytes; behind the last ones to the end of the frame, which
+ * may have an empty block or a checksum there.
+ */
+static int decompress_some(struct bundle *b, const struct manifest_chunk *c, size_t *ret_len)
+{
+	size_t begun = b->plain_done, want;
+
+	while ((want = ZSTD_nextSrcSizeToDecompress(b->zstd)) > 0 &&
+	       (b->plain_done == begun || b->plain_done == c->size)) {
+		size_t n = want > c->stored - b->stored_done ? (size_t)-1 :
+			ZSTD_decompressContinue(b->zstd, b->plain + b->plain_done, c->size - b->plain_done,
+						b->stored + b->stored_done, want);
+
+		if (ZSTD_isError(n))
+			return -E_CORRUPT;
+		b->stored_done += want;
+		b->plain_done += n;
+	}
+	*ret_len = b->plain_done - begun;
+	return (want == 0) == (b->plain_done == c->size) ? 0 : -E_CORRUPT;
+}
+
 int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err)
 {
 	const struct manifest_chunk *c;
-	size_t size;
-	int r;
+	int r = 0;
 
-	if (b->next == b->manifest->n_chunks)
+	if (b->next == b->manifest->n_chunks) {
+		drop_buffers(b);
 		return at_end(b, err);
-	r = prepare(b, err);
-	if (r < 0)
-		return r;
+	}
 	c = &b->manifest->chunks[b->next];
-	r = take_partial(b, c) ? 0 : read_chunk(b, c, err);
+	if (bundle_begins_chunk(b))
+		r = begin_chunk(b, c, err);
 	if (r < 0)
 		return r;
-	r = check_frame(b, c, err);
-	if (r < 0)
-		return r;
-	size = ZSTD_decompressDCtx(b->zstd, b->plain, c->size, b->stored, c->stored);
-	if (ZSTD_isError(size) || size != c->size)
+	*ret = b->plain + b->plain_done;
+	if (decompress_some(b, c, ret_len) < 0)
 		return err_set(err, -E_CORRUPT, "chunk %zu does not decompress to %u bytes", b->next + 1, c->size);
+	if (b->plain_done < c->size)
+		return 1;
 	if (b->tee && b->tee(b->tee_ctx, b->stored, c->stored) < 0)
 		b->tee = NULL;
+	b->plain_done = b->stored_done = 0;
 	b->next++;
-	*ret = b->plain;
-	*ret_len = size;
 	return 1;
 }

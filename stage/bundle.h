@@ -52,9 +52,12 @@ void bundle_set_tee(struct bundle *b, bundle_tee_fn fn, void *ctx);
 void bundle_set_partial(struct bundle *b, int fd);
 
 /*
- * The tar bytes of the next chunk. 1: *ret is filled, valid until the next call; 0: all chunks
- * were read and nothing follows them; -E_CORRUPT, or what the reader said.
+ * The next tar bytes, some of one chunk, 128 KiB at most: one goes on with them while they are in the CPU's cache.
+ * 1: *ret is filled, valid until a call that begins another chunk; 0: all chunks were read and nothing
+ * follows them; -E_CORRUPT, or what the reader said.
  */
 int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err) _must_check_;
+/* Will the next call begin another chunk, or find the end? */
+bool bundle_begins_chunk(const struct bundle *b);
 
 #endif

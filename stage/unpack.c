@@ -10,8 +10,9 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
+
+#include "hasher.h"
 
 /* A header (POSIX.1-2017, pax, "ustar Interchange Format"). */
 struct ustar {
@@ -22,7 +23,7 @@ _Static_assert(sizeof(struct ustar) == TAR_BLOCK, "a block of a tar");
 
 struct tar {
 	struct bundle *bundle;
-	EVP_MD_CTX *sha256;
+	struct hasher *hasher;
 	struct err *err;
 	const uint8_t *next; /* in the current chunk */
 	size_t left;
@@ -30,23 +31,26 @@ struct tar {
 
 static void tar_done(struct tar *t)
 {
-	EVP_MD_CTX_free(t->sha256);
+	hasher_free(t->hasher);
 }
 
-/* The next 1 to max bytes, as many as the chunk has; good until the next call. */
+/* The next 1 to max bytes, as many as are there; good until the next call, and until they are hashed. */
 static int take_some(struct tar *t, uint64_t max, const uint8_t **ret, size_t *ret_len)
 {
 	if (t->left == 0) {
-		const void *chunk;
-		int r = bundle_next(t->bundle, &chunk, &t->left, t->err);
+		const void *bytes;
+		int r;
 
+		if (bundle_begins_chunk(t->bundle))
+			hasher_wait(t->hasher);
+		r = bundle_next(t->bundle, &bytes, &t->left, t->err);
 		if (r < 0)
 			return r;
 		if (r == 0) { /* not with a manifest whose sizes add up */
 			(void)err_set(t->err, -E_CORRUPT, "tar: too short");
 			return -E_CORRUPT;
 		}
-		t->next = chunk;
+		t->next = bytes;
 	}
 	*ret = t->next;
 	*ret_len = (size_t)MIN(max, (uint64_t)t->left);
@@ -181,21 +185,18 @@ static int copy_content(struct tar *t, const struct manifest_file *f, int fd)
 	uint8_t digest[SHA256_BYTES];
 	size_t len;
 
-	if (EVP_DigestInit_ex(t->sha256, EVP_sha256(), NULL) != 1)
-		return err_sys(t->err, -ENOMEM, "SHA-256");
 	for (uint64_t done = 0; done < f->size; done += len) {
 		const uint8_t *bytes;
 		int r = take_some(t, f->size - done, &bytes, &len);
 
 		if (r < 0)
 			return r;
-		if (EVP_DigestUpdate(t->sha256, bytes, len) != 1)
-			return err_sys(t->err, -ENOMEM, "SHA-256");
+		hasher_add(t->hasher, bytes, len);
 		r = fd >= 0 ? write_full(fd, bytes, len) : 0;
 		if (r < 0)
 			return write_failed(t, f, r);
 	}
-	if (EVP_DigestFinal_ex(t->sha256, digest, NULL) != 1)
+	if (hasher_end(t->hasher, digest) < 0)
 		return err_sys(t->err, -ENOMEM, "SHA-256");
 	if (memcmp(digest, f->sha256, sizeof(digest)) != 0)
 		return err_set(t->err, -E_CORRUPT, "%s does not match its hash", f->path);
@@ -247,8 +248,7 @@ int unpack_bundle(struct bundle *b, const struct unpack_sink *sink, struct err *
 	const struct manifest *m = bundle_manifest(b);
 	int r;
 
-	t.sha256 = EVP_MD_CTX_new();
-	if (!t.sha256)
+	if (hasher_new(&t.hasher) < 0)
 		return err_sys(err, -ENOMEM, "SHA-256");
 	for (size_t i = 0; i < m->n_files; i++) {
 		r = unpack_file(&t, &m->files[i], sink);
