@@ -84,6 +84,10 @@ def test_what_ip_says_is_what_they_do(handler):
     assert dhcp(handler.later) == [] and talkers(handler.later) == {STATIC}
 
 
+def test_ip_dhcp_is_what_systemd_makes_of_it(no_clock):
+    assert dhcp(no_clock.boot) and talkers(no_clock.boot) == {"10.0.2.15"}
+
+
 def test_nothing_of_the_network_is_left_for_the_real_root(any_boot):
     def links(where: str) -> str:  # without the queue: see was_up
         return re.sub(r"qdisc \w+", "", any_boot.text(where, "network"))

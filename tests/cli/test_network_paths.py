@@ -166,6 +166,15 @@ def test_tls_is_not_left(tmp_path, authority, certificate):
         assert len(secure.requests) == 1 and plain.requests == []
 
 
+def test_a_server_that_leaves_tls_is_passed_over_for_the_next_one(tmp_path, authority, certificate):
+    with BadServer(tls=certificate) as secure, BadServer() as plain, BadServer() as second:
+        plain.serve("/x", good(GOOD))
+        machine = trusting(NetMachine(tmp_path, secure.serve("/x", redirect(plain.url("/x"))), second.serve("/y", good(GOOD))), authority)
+        run = machine.run()
+        assert run.code == DONE and machine.in_cache == [GOOD], run
+        assert len(secure.requests) == 1 and plain.requests == [] and len(second.requests) > 0
+
+
 def test_plain_http_may_become_tls(tmp_path, authority, certificate):
     with BadServer(tls=certificate) as secure, BadServer() as plain:
         secure.serve("/x", good(GOOD))

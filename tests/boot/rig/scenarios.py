@@ -175,13 +175,14 @@ def by_legacy(shop: Workshop) -> SimpleNamespace:
 
 
 def no_clock(shop: Workshop) -> SimpleNamespace:
-    """The battery of the clock is empty: it is 1999, and the server's certificate is not valid yet."""
+    """The battery of the clock is empty: it is 1999, and the server's certificate is not valid yet. The kernel command line
+    says `ip=dhcp`, as many do."""
     room = shop.room("no-clock-server")
     www, _ = _served(shop, room)
     authority, tls = private_authority(room / "tls")
     with WebServer(www, tls) as server:
         made = _away(shop, "no-clock", server.url, files={"/etc/modulus/ca.pem": authority.read_text()},
-                     clock="1999-01-01T00:00:00")
+                     clock="1999-01-01T00:00:00", arguments=("ip=dhcp",))
     made.server, made.valid_from = server, tls[0].stat().st_mtime
     return made
 
