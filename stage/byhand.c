@@ -66,17 +66,6 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-static json_t *find_entry(const struct byhand *b, const char *driver)
-{
-	json_t *entry;
-	size_t i;
-
-	json_array_foreach(json_object_get(b->status, "drivers"), i, entry)
-		if (streq(text_of(entry, "name"), driver))
-			return entry;
-	return NULL;
-}
-
 static bool is_loaded(const json_t *entry)
 {
 	return streq(text_of(entry, "reason"), reason_word(0)) && *text_of(entry, "digest");
@@ -113,14 +102,14 @@ static void keep_origins(const json_t *before, const json_t *entry)
 
 static int load_whole(struct byhand *b, const struct driver *d, struct err *err)
 {
-	json_t *entry = find_entry(b, d->name), *before = json_incref(json_object_get(entry, "modules"));
+	json_t *entry = status_entry(b->status, d->name), *before = json_incref(json_object_get(entry, "modules"));
 	int r;
 
 	if (!b->status)
 		return err_set(err, -E_SYSTEM, "nothing ran in this boot yet: modulus finish does all of it");
 	b->boot.until_us = boot_until(&b->config);
 	r = finish_driver(&b->boot, d, b->status, " (by hand)", err);
-	entry = r == 0 ? find_entry(b, d->name) : NULL;
+	entry = r == 0 ? status_entry(b->status, d->name) : NULL;
 	keep_origins(before, entry);
 	json_decref(before);
 	if (r == 0 && *text_of(entry, "digest")) {
@@ -139,7 +128,7 @@ static int load_whole(struct byhand *b, const struct driver *d, struct err *err)
 /* What it loaded and what serves it now belong to the driver. */
 static int note(struct byhand *b, const struct driver_report *rep, struct err *err)
 {
-	json_t *entry = find_entry(b, rep->name), *made = report_driver_json(rep), *module;
+	json_t *entry = status_entry(b->status, rep->name), *made = report_driver_json(rep), *module;
 	json_t *modules = json_object_get(entry, "modules");
 	size_t i;
 
@@ -157,7 +146,7 @@ static int load_from(struct byhand *b, const struct driver *d, const char *modul
 {
 	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = b->kernel };
 	_cleanup_keyring_ struct keyring ring = { 0 };
-	const json_t *entry = find_entry(b, d->name);
+	const json_t *entry = status_entry(b->status, d->name);
 	const struct boot_module only = { .name = module, .parameters = b->req->parameters,
 					  .digest = is_loaded(entry) ? text_of(entry, "digest") : NULL };
 	struct driver_report *rep = report_add_driver(&report, d);
@@ -198,7 +187,7 @@ static int load_module(struct byhand *b, const char *module, struct err *err)
 			const struct driver *d = &b->config.drivers[i];
 			int r;
 
-			if (d->error.code < 0 || is_loaded(find_entry(b, d->name)) != loaded)
+			if (d->error.code < 0 || is_loaded(status_entry(b->status, d->name)) != loaded)
 				continue;
 			r = load_from(b, d, module, err);
 			if (r != -E_NO_BUNDLE)
@@ -265,7 +254,7 @@ static int unload_name(struct byhand *b, const char *name, struct err *err)
 {
 	_cleanup_strv_ struct strv names = { 0 }, removed = { 0 };
 	const struct driver *d = find_driver(b, name);
-	json_t *entry = d ? find_entry(b, name) : NULL;
+	json_t *entry = d ? status_entry(b->status, name) : NULL;
 	int r = d ? modules_of(entry, &names) : strv_add(&names, name), q;
 
 	if (r < 0)

@@ -77,18 +77,6 @@ static bool is_late(const json_t *driver)
 	       json_array_size(json_object_get(driver, "devices")) == 0;
 }
 
-/* In the place of the entry of that name, or behind all of them. Takes the entry. */
-static int put_entry(json_t *drivers, const char *name, json_t *entry)
-{
-	json_t *have;
-	size_t i;
-
-	json_array_foreach(drivers, i, have)
-		if (streq(name, json_string_value(json_object_get(have, "name")) ?: ""))
-			return json_array_set_new(drivers, i, entry);
-	return json_array_append_new(drivers, entry);
-}
-
 int finish_driver(struct boot *b, const struct driver *d, json_t *status, const char *remark, struct err *err)
 {
 	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = *b->kernel };
@@ -110,7 +98,7 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 	line = report_line(rep, b->kernel);
 	log_line(reason_exit(rep->result.code) == EXIT_DONE ? LOG_INFO : LOG_WARNING, "%s%s", line ? line : d->name,
 		 remark);
-	if (r == 0 && put_entry(json_object_get(status, "drivers"), d->name, report_driver_json(rep)) < 0)
+	if (r == 0 && status_put_entry(status, d->name, report_driver_json(rep)) < 0)
 		r = -ENOMEM;
 	return r < 0 ? err_sys(err, r, "%s", d->name) : 0;
 }

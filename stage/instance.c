@@ -92,34 +92,10 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-static const json_t *find_entry(const json_t *status, const char *name)
-{
-	const json_t *entry;
-	size_t i;
-
-	json_array_foreach(json_object_get(status, "drivers"), i, entry)
-		if (streq(text_of(entry, "name"), name))
-			return entry;
-	return NULL;
-}
-
-/* status.json of this boot, or the beginning of one. */
-static int read_status(const struct host *h, const struct kernel *k, json_t **ret, struct err *err)
-{
-	const struct report none = { .stage = "real-root", .kernel = *k, .started_us = now_us(),
-				     .taint_before = kernel_taint(h) };
-	int r = status_read(h, ret);
-
-	if (r != -ENOENT)
-		return r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
-	*ret = report_json(h, &none);
-	return *ret ? 0 : err_sys(err, -ENOMEM, STATUS_NAME);
-}
-
 /* 1: it is loaded in this version. 0: it is not loaded. -EBUSY: it is, in another one. */
 static int is_loaded(const json_t *status, const struct driver *d, struct err *err)
 {
-	const json_t *entry = find_entry(status, d->name);
+	const json_t *entry = status_entry(status, d->name);
 
 	if (!entry || !streq(text_of(entry, "reason"), reason_word(0)))
 		return 0;
@@ -159,7 +135,7 @@ static int serve(struct boot *b, const char *instance, struct config *config, st
 	free(d->version);
 	d->version = version; /* counts instead of the file's */
 	*ret_name = d->name;
-	r = read_status(b->host, b->kernel, ret_status, err);
+	r = status_begin(b->host, b->kernel, ret_status, err);
 	if (r == 0)
 		r = is_loaded(*ret_status, d, err);
 	if (r == 1)
@@ -203,7 +179,7 @@ int instance_run(const struct host *h, const char *instance)
 		notify_systemd("STATUS=%s: %s", reason_word(r), err.text);
 		code = reason_exit(r);
 	} else {
-		entry = find_entry(status, name);
+		entry = status_entry(status, name);
 		notify_systemd("STATUS=%s: %s", text_of(entry, "reason"), text_of(entry, "text"));
 		code = reason_exit(reason_from_word(text_of(entry, "reason")));
 	}

@@ -298,6 +298,40 @@ struct trial status_trial(const json_t *status, const json_t *driver)
 			       .release = text_of(kernel, "release"), .build_id = text_of(kernel, "build_id") };
 }
 
+int status_begin(const struct host *h, const struct kernel *k, json_t **ret, struct err *err)
+{
+	const struct report none = { .stage = "real-root", .kernel = *k, .started_us = now_us(),
+				     .taint_before = kernel_taint(h) };
+	int r = status_read(h, ret);
+
+	if (r != -ENOENT)
+		return r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
+	*ret = report_json(h, &none);
+	return *ret ? 0 : err_sys(err, -ENOMEM, STATUS_NAME);
+}
+
+json_t *status_entry(const json_t *status, const char *driver)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "drivers"), i, entry)
+		if (streq(text_of(entry, "name"), driver))
+			return entry;
+	return NULL;
+}
+
+int status_put_entry(json_t *status, const char *driver, json_t *entry)
+{
+	json_t *drivers = json_object_get(status, "drivers");
+	size_t i;
+
+	for (i = 0; i < json_array_size(drivers); i++)
+		if (streq(text_of(json_array_get(drivers, i), "name"), driver))
+			return json_array_set_new(drivers, i, entry) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(drivers, entry) < 0 ? -ENOMEM : 0;
+}
+
 int status_write(const struct host *h, const json_t *status)
 {
 	_cleanup_free_ char *text = json_dumps(status, JSON_INDENT(1));

@@ -100,6 +100,12 @@ json_t *report_driver_json(const struct driver_report *d);
 
 /* status.json of this boot. -ENOENT: nothing ran yet. -EBADMSG: not what we wrote. */
 int status_read(const struct host *h, json_t **ret) _must_check_;
+/* The same, or the beginning of one for what runs first and in the real root. */
+int status_begin(const struct host *h, const struct kernel *k, json_t **ret, struct err *err) _must_check_;
+/* A driver's entry; NULL: there is none. Borrowed. */
+json_t *status_entry(const json_t *status, const char *driver);
+/* In its place, or behind all others. Takes the entry. -ENOMEM, also when that is NULL. */
+int status_put_entry(json_t *status, const char *driver, json_t *entry) _must_check_;
 /* Replaces it. */
 int status_write(const struct host *h, const json_t *status) _must_check_;
 
