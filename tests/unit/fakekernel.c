@@ -277,6 +277,12 @@ static void go_live(const char *module)
 	fd = open(live(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	(void)!write(fd, "live\n", 5);
 	close(fd);
+	snprintf(path, sizeof(path), "sys/module/%s/refcnt", module);
+	fd = open(live(path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "0\n", 2);
+	close(fd);
 }
 
 static void say(const char *module)
@@ -361,18 +367,21 @@ static int fake_probe(struct kmod_module *mod)
 	return answer_for(name);
 }
 
+/* Its directory in sysfs goes as a whole. */
 static int fake_delete(const char *name)
 {
-	char path[128];
+	char path[128], from[256];
 	int r;
 
 	log_call("delete %s\n", name);
 	r = answer_for(name); /* makes it live, as an insert would */
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "sys/module/%s/initstate", name);
-	(void)unlink(live(path));
-	return 0;
+	snprintf(path, sizeof(path), "sys/module/%s", name);
+	snprintf(from, sizeof(from), "%s", live(path));
+	(void)mkdir(live("sys/removed"), 0755);
+	snprintf(path, sizeof(path), "sys/removed/%s.%zu", name, strlen(state->log));
+	return rename(from, live(path)) < 0 ? -errno : 0;
 }
 
 /* Only root can make a device: a file of its name takes its place. */
