@@ -11,9 +11,9 @@
 /* Between our deadline and the unit's: an insert or a transfer that is over takes a moment to say so. */
 #define UNIT_SLACK_US (30ull * 1000000)
 
-/* One module of a bundle, by hand or for modprobe, instead of all that the driver loads at boot. */
+/* By hand or for modprobe: one module of a bundle, or the bundle that a driver is to be completed from. */
 struct boot_module {
-	const char *name;
+	const char *name;       /* NULL: all that the driver loads at boot */
 	const char *parameters; /* after all others; may be NULL */
 	const char *digest;     /* of the bundle that this boot's live modules are from: no other one will do; may be NULL */
 };
@@ -27,7 +27,7 @@ struct boot {
 	const struct keyring *keys; /* those that the driver at hand accepts */
 	const struct device_list *devices; /* all that were found */
 	uint64_t until_us; /* CLOCK_BOOTTIME; of the whole run */
-	const struct boot_module *only; /* NULL: everything. Firmware is in place then */
+	const struct boot_module *only; /* NULL: all that the driver loads, from the best bundle */
 };
 
 /*

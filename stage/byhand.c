@@ -5,6 +5,8 @@
  */
 #include "byhand.h"
 
+#include <fcntl.h>
+
 #include "config.h"
 #include "finish.h"
 #include "limit.h"
@@ -21,7 +23,9 @@ struct byhand {
 	struct device_list devices;
 	struct kernel kernel;
 	struct boot boot;
-	json_t *status; /* NULL: nothing ran in this boot */
+	json_t *status;
+	bool began;  /* nothing ran in this boot before: there was no status.json */
+	bool loaded; /* a whole driver: what finish does for it is still to be done */
 	int lock;
 };
 
@@ -43,17 +47,24 @@ static int byhand_begin(struct byhand *b, const struct byhand_request *req, stru
 	*b = (struct byhand){ .req = req, .lock = -EBADF };
 	b->boot = (struct boot){ .host = h, .cmdline = &b->cmdline, .config = &b->config, .kernel = &b->kernel,
 				 .devices = &b->devices };
-	r = lock_machine(h, LIMIT_LOCK_COMMAND_US, &b->lock, err);
+	/*
+	 * An init function may ask modprobe for another module and wait for it, while we wait for that init: who is
+	 * asked goes on beside, long before LIMIT_INSERT_US would end the insert. So do udev's workers, who have 180 s.
+	 */
+	r = lock_machine(h, req->modules ? LIMIT_LOCK_US : LIMIT_LOCK_COMMAND_US, &b->lock, err);
+	if (r == -EBUSY && req->modules) {
+		log_warning("%s", err->text);
+		r = 0;
+	}
 	if (r == 0)
 		r = cmdline_read(h, &b->cmdline, err);
 	if (r == 0)
 		r = config_read(h, &b->cmdline, &b->config, err);
 	if (r == 0)
 		r = kernel_running(h, &b->kernel, err);
-	if (r == 0) {
-		r = status_read(h, &b->status);
-		r = r == -ENOENT ? 0 : r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
-	}
+	b->began = r == 0 && status_read(h, &b->status) == -ENOENT;
+	if (r == 0 && !b->status)
+		r = status_begin(h, &b->kernel, &b->status, err);
 	return r;
 }
 
@@ -71,6 +82,21 @@ static bool is_loaded(const json_t *entry)
 	return streq(text_of(entry, "reason"), reason_word(0)) && *text_of(entry, "digest");
 }
 
+/* The bundle that live modules of the driver are from: no other one will do. NULL: none is live. */
+static const char *bound_to(const json_t *entry)
+{
+	const char *digest = text_of(entry, "digest");
+	const json_t *module;
+	size_t i;
+
+	if (is_loaded(entry))
+		return digest;
+	json_array_foreach(json_object_get(entry, "modules"), i, module)
+		if (*digest && streq(text_of(module, "from"), "bundle"))
+			return digest;
+	return NULL;
+}
+
 static const struct driver *find_driver(const struct byhand *b, const char *name)
 {
 	for (size_t i = 0; !b->req->modules && i < b->config.n_drivers; i++)
@@ -79,9 +105,10 @@ static const struct driver *find_driver(const struct byhand *b, const char *name
 	return NULL;
 }
 
+/* Who ran nothing but a module by hand did not do boot's work: finish would take a status.json for that. */
 static int say_status(const struct byhand *b, struct err *err)
 {
-	int r = b->status ? status_write(b->req->host, b->status) : 0;
+	int r = !b->began || b->loaded ? status_write(b->req->host, b->status) : 0;
 
 	return r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
 }
@@ -100,45 +127,83 @@ static void keep_origins(const json_t *before, const json_t *entry)
 				json_object_set(module, "from", json_object_get(json_array_get(before, j), "from"));
 }
 
-static int load_whole(struct byhand *b, const struct driver *d, struct err *err)
+/* Is all of it live, what the driver file asks for now included? */
+static bool is_complete(const struct byhand *b, const struct driver *d, const json_t *entry)
 {
-	json_t *entry = status_entry(b->status, d->name), *before = json_incref(json_object_get(entry, "modules"));
-	int r;
+	const json_t *module;
+	bool all = is_loaded(entry);
+	size_t i;
 
-	if (!b->status)
-		return err_set(err, -E_SYSTEM, "nothing ran in this boot yet: modulus finish does all of it");
-	b->boot.until_us = boot_until(&b->config);
-	r = finish_driver(&b->boot, d, b->status, " (by hand)", err);
-	entry = r == 0 ? status_entry(b->status, d->name) : NULL;
-	keep_origins(before, entry);
-	json_decref(before);
-	if (r == 0 && *text_of(entry, "digest")) {
-		const struct trial t = status_trial(b->status, entry);
-
-		r = trial_end(b->req->host, &t, err);
-	}
-	if (r == 0)
-		r = say_status(b, err);
-	if (r < 0)
-		return r;
-	r = reason_from_word(text_of(entry, "reason"));
-	return reason_exit(r) == EXIT_DONE ? 0 : err_set(err, r, "%s", text_of(entry, "text"));
+	json_array_foreach(json_object_get(entry, "modules"), i, module)
+		all = all && load_is_live(b->req->host, text_of(module, "name"));
+	for (i = 0; i < d->load.n; i++)
+		all = all && load_is_live(b->req->host, d->load.v[i]);
+	return all;
 }
 
-/* What it loaded and what serves it now belong to the driver. */
+static int load_whole(struct byhand *b, const struct driver *d, struct err *err)
+{
+	json_t *entry = status_entry(b->status, d->name), *before;
+	_cleanup_free_ char *digest = NULL;
+	struct boot_module all = { 0 };
+	int r;
+
+	if (is_complete(b, d, entry)) {
+		if (!b->req->quiet)
+			log_info("%s: is loaded already", d->name);
+		return 0;
+	}
+	if (bound_to(entry)) {
+		all.digest = digest = strdup(bound_to(entry));
+		if (!digest)
+			return err_sys(err, -ENOMEM, "%s", d->name);
+	}
+	before = json_incref(entry);
+	b->boot.until_us = boot_until(&b->config);
+	b->boot.only = &all;
+	r = finish_driver(&b->boot, d, b->status, NULL, err);
+	b->boot.only = NULL;
+	b->loaded = true;
+	entry = status_entry(b->status, d->name);
+	if (r == 0) {
+		r = reason_from_word(text_of(entry, "reason"));
+		if (reason_exit(r) != EXIT_DONE)
+			r = err_set(err, r, "%s", text_of(entry, "text"));
+		else if (!b->req->quiet || r != 0)
+			log_info("%s: %s: %s", d->name, reason_word(r), text_of(entry, "text"));
+		r = reason_exit(r) == EXIT_DONE ? 0 : r;
+	}
+	keep_origins(json_object_get(before, "modules"), entry);
+	if (r < 0 && digest && !bound_to(entry) && status_put_entry(b->status, d->name, json_incref(before)) < 0)
+		r = err_sys(err, -ENOMEM, "%s", d->name); /* it did not come to an insert: what is live still is */
+	json_decref(before);
+	return r;
+}
+
+/* What it loaded and what serves it now belong to the driver, of which nothing may have been live before. */
 static int note(struct byhand *b, const struct driver_report *rep, struct err *err)
 {
 	json_t *entry = status_entry(b->status, rep->name), *made = report_driver_json(rep), *module;
 	json_t *modules = json_object_get(entry, "modules");
 	size_t i;
+	int r = 0;
 
-	json_array_foreach(json_object_get(made, "modules"), i, module)
-		if (json_is_array(modules) && !streq(text_of(module, "from"), "live"))
-			json_array_append(modules, module);
-	if (entry && rep->nodes.n > 0)
-		json_object_set(entry, "nodes", json_object_get(made, "nodes"));
+	if (!made)
+		return err_sys(err, -ENOMEM, "%s", rep->name);
+	if (!bound_to(entry)) {
+		r = status_put_entry(b->status, rep->name, json_incref(made));
+		finish_tell_engines(b->req->host, b->status);
+	} else {
+		json_array_foreach(json_object_get(made, "modules"), i, module)
+			if (r == 0 && !streq(text_of(module, "from"), "live"))
+				r = json_array_append(modules, module);
+		if (r == 0)
+			r = json_array_extend(json_object_get(entry, "load"), json_object_get(made, "load"));
+		if (r == 0 && rep->nodes.n > 0)
+			r = json_object_set(entry, "nodes", json_object_get(made, "nodes"));
+	}
 	json_decref(made);
-	return say_status(b, err);
+	return r < 0 ? err_sys(err, -ENOMEM, "%s", rep->name) : say_status(b, err);
 }
 
 /* From this driver's bundle. -E_NO_BUNDLE: no bundle of it has such a module. */
@@ -146,9 +211,8 @@ static int load_from(struct byhand *b, const struct driver *d, const char *modul
 {
 	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = b->kernel };
 	_cleanup_keyring_ struct keyring ring = { 0 };
-	const json_t *entry = status_entry(b->status, d->name);
 	const struct boot_module only = { .name = module, .parameters = b->req->parameters,
-					  .digest = is_loaded(entry) ? text_of(entry, "digest") : NULL };
+					  .digest = bound_to(status_entry(b->status, d->name)) };
 	struct driver_report *rep = report_add_driver(&report, d);
 	struct trial t;
 	int r = rep ? keyring_load(b->req->host, d->trust_usr, &ring, err) : err_sys(err, -ENOMEM, "%s", d->name);
@@ -179,15 +243,17 @@ static int load_from(struct byhand *b, const struct driver *d, const char *modul
 	return note(b, rep, err);
 }
 
-/* Of the drivers that this boot loaded, then of the others. */
+/* Of the drivers that are live, then of the others. */
 static int load_module(struct byhand *b, const char *module, struct err *err)
 {
+	if (load_is_live(b->req->host, module)) /* somebody's work that we waited for, as a rule */
+		return 0;
 	for (int loaded = 1; loaded >= 0; loaded--) {
 		for (size_t i = 0; i < b->config.n_drivers; i++) {
 			const struct driver *d = &b->config.drivers[i];
 			int r;
 
-			if (d->error.code < 0 || is_loaded(status_entry(b->status, d->name)) != loaded)
+			if (d->error.code < 0 || !!bound_to(status_entry(b->status, d->name)) != loaded)
 				continue;
 			r = load_from(b, d, module, err);
 			if (r != -E_NO_BUNDLE)
@@ -223,12 +289,33 @@ static int modules_of(const json_t *entry, struct strv *ret)
 	return r;
 }
 
+/* Did this boot load it from a bundle, or find one of a bundle's live? */
+static bool is_ours(const struct byhand *b, const char *name)
+{
+	const json_t *entry, *module;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(b->status, "drivers"), i, entry)
+		json_array_foreach(json_object_get(entry, "modules"), j, module)
+			if (module_name_equal(text_of(module, "name"), name) && !streq(text_of(module, "from"), "kernel"))
+				return true;
+	return false;
+}
+
+/* The modules, and nodes that are gone with them. */
 static void forget(struct byhand *b, const struct strv *removed)
 {
-	json_t *entry, *modules;
+	json_t *entry, *modules, *nodes;
 	size_t i;
 
 	json_array_foreach(json_object_get(b->status, "drivers"), i, entry) {
+		nodes = json_object_get(entry, "nodes");
+		for (size_t j = json_array_size(nodes); j-- > 0;) {
+			const char *node = json_string_value(json_array_get(nodes, j));
+
+			if (!node || faccessat(b->req->host->live_fd, node + strspn(node, "/"), F_OK, 0) < 0)
+				json_array_remove(nodes, j);
+		}
 		modules = json_object_get(entry, "modules");
 		for (size_t j = json_array_size(modules); j-- > 0;)
 			for (size_t k = 0; k < removed->n; k++)
@@ -250,26 +337,44 @@ static void note_unloaded(json_t *entry, const char *driver)
 	json_object_set_new(entry, "nodes", json_array());
 }
 
+/* Those that were asked for by name. */
+static int named_of(const json_t *entry, struct strv *ret)
+{
+	const json_t *name;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json_object_get(entry, "load"), i, name)
+		if (r == 0 && json_is_string(name))
+			r = strv_add(ret, json_string_value(name));
+	return r;
+}
+
 static int unload_name(struct byhand *b, const char *name, struct err *err)
 {
-	_cleanup_strv_ struct strv names = { 0 }, removed = { 0 };
+	_cleanup_strv_ struct strv names = { 0 }, named = { 0 }, removed = { 0 };
 	const struct driver *d = find_driver(b, name);
 	json_t *entry = d ? status_entry(b->status, name) : NULL;
 	int r = d ? modules_of(entry, &names) : strv_add(&names, name), q;
 
+	if (r == 0)
+		r = d ? named_of(entry, &named) : strv_add(&named, name);
 	if (r < 0)
 		return err_sys(err, r, "%s", name);
 	if (d && names.n == 0)
 		return err_set(err, -ENOENT, "nothing of this driver was loaded from a bundle in this boot");
 	if (!d && !load_is_live(b->req->host, name))
 		return err_set(err, -ENOENT, "not loaded");
-	r = unload_modules(b->req->host, &names, &removed, err);
+	if (!d && !is_ours(b, name))
+		return err_set(err, -EPERM, "is no driver's of ours; rmmod(8) takes it out");
+	r = unload_modules(b->req->host, &names, &named, &removed, err);
 	forget(b, &removed);
 	if (r == 0 && d)
 		note_unloaded(entry, name);
 	if (!b->req->quiet)
 		for (size_t i = 0; i < removed.n; i++)
 			log_info("%s: unloaded", removed.v[i]);
+	finish_tell_engines(b->req->host, b->status);
 	q = say_status(b, r < 0 ? NULL : err);
 	return r < 0 ? r : q;
 }
@@ -292,6 +397,8 @@ static int run(const struct byhand_request *req, int (*one)(struct byhand *b, co
 		log_error("%s: %s: %s", req->names->v[i], reason_word(q), err.text);
 		code = code == EXIT_DONE ? (int)reason_exit(q) : code;
 	}
+	if (b.loaded && finish_complete(req->host, b.status) < 0)
+		code = code == EXIT_DONE ? EXIT_SYSTEM : code;
 	return code;
 }
 

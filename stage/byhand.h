@@ -5,8 +5,8 @@
  *
  * A NAME is a driver's, which stands for all that it loads at boot, or that of one module of a driver's bundle.
  * Bundles come from the same places as at boot and are verified and judged by the same rules, attempts
- * included. Of a driver that this boot loaded only the very bundle that it loaded will do: modules of two
- * builds are no driver.
+ * included. As long as a module of a driver is live only the bundle that this one is from will do: modules of
+ * two builds are no driver.
  */
 #ifndef MODULUS_BYHAND_H
 #define MODULUS_BYHAND_H

@@ -16,12 +16,12 @@ static const char load_usage[] =
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"
 	"  --help      this text\n\n"
 	"A PARAMETER, KEY=VALUE, is for the one module.\n\n"
-	"exit: as boot; 0 too for a module that is live already\n";
+	"exit: as boot; 0 too for what is live already\n";
 
 static const char unload_usage[] =
 	"usage: modulus unload [--module] [--quiet] NAME...\n\n"
-	"Takes a driver's modules out of the kernel, last ones first, or one module. What is in use\n"
-	"stays, and nothing of the driver is removed then.\n\n"
+	"Takes a driver's modules out of the kernel, last ones first, or one module of a bundle. What\n"
+	"is in use stays, and nothing of the driver is removed then.\n\n"
 	"  --module    every NAME is a module's, also where a driver has that name\n"
 	"  --quiet     say nothing of what went well\n"
 	"  --root DIR  where /etc, /usr and /var are (default /)\n"

@@ -96,8 +96,9 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 		b->keys = NULL;
 	}
 	line = report_line(rep, b->kernel);
-	log_line(reason_exit(rep->result.code) == EXIT_DONE ? LOG_INFO : LOG_WARNING, "%s%s", line ? line : d->name,
-		 remark);
+	if (remark)
+		log_line(reason_exit(rep->result.code) == EXIT_DONE ? LOG_INFO : LOG_WARNING, "%s%s",
+			 line ? line : d->name, remark);
 	if (r == 0 && status_put_entry(status, d->name, report_driver_json(rep)) < 0)
 		r = -ENOMEM;
 	return r < 0 ? err_sys(err, r, "%s", d->name) : 0;
@@ -171,7 +172,7 @@ static const json_t *find_module(const json_t *status, const char *name)
 }
 
 /* A failure is a line in the journal: the GPUs are there all the same. */
-static void tell_engines(const struct host *h, json_t *status)
+void finish_tell_engines(const struct host *h, json_t *status)
 {
 	const json_t *driver = find_module(status, NVIDIA_MODULE), *text;
 	char version[LIMIT_NAME_BYTES + 1];
@@ -245,7 +246,7 @@ static int hand_out(const struct host *h, json_t *status, bool network)
 	int r;
 
 	bring_runtimes(h, status, network);
-	tell_engines(h, status);
+	finish_tell_engines(h, status);
 	relabel(h, status);
 	r = status_write(h, status);
 	if (r < 0)

@@ -12,11 +12,14 @@
 
 /*
  * All that `boot` does for one driver; its report takes the place of the one that status.json has of it, or is
- * added. b: all but the keys. The line in the journal ends with the remark. What became of the driver is in the
+ * added. b: all but the keys. The line in the journal ends with the remark; NULL: the caller says it. What became of the driver is in the
  * entry; the return value is 0, -ENOMEM, or -errno of the directories with keys.
  */
 int finish_driver(struct boot *b, const struct driver *d, json_t *status, const char *remark,
 		  struct err *err) _must_check_;
+
+/* Tells container engines of the GPUs that are there now, and notes in status what they were told. A failure is said. */
+void finish_tell_engines(const struct host *h, json_t *status);
 
 /*
  * After all drivers: closes the attempts, installs libraries, tells container engines, labels, and writes status.json with the mark

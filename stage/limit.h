@@ -124,6 +124,8 @@
 #define LIMIT_MODPROBE_ALIASES 4096u
 /* A rival's remove function; nouveau with a frame buffer console takes about a second. */
 #define LIMIT_UNBIND_US (10ull * 1000000)
+/* A driver's exit on somebody's word, which stops all of its GPUs, one after another. */
+#define LIMIT_REMOVE_US (60ull * 1000000)
 /* systemctl --no-block returns once the job is queued. */
 #define LIMIT_SYSTEMCTL_US (5ull * 1000000)
 /* Kernel messages kept for the report of a failed insert. */

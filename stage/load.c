@@ -464,6 +464,9 @@ int load_driver(const struct load_request *req, struct driver_report *report, st
 	struct loader l = { .req = req, .report = report, .err = err };
 	int r = 0;
 
+	for (size_t i = 0; r == 0 && i < names->n; i++)
+		if (!strv_has(&report->load, names->v[i]) && strv_add(&report->load, names->v[i]) < 0)
+			r = err_sys(err, -ENOMEM, "%s", names->v[i]);
 	for (size_t i = 0; r == 0 && i < req->set->n; i++)
 		r = check_module(req, &req->set->v[i], err);
 	if (r == 0 && !(req->manifest->kernel.build_id && req->kernel->build_id[0]))

@@ -43,6 +43,7 @@ static void driver_report_done(struct driver_report *d)
 	strv_free(&d->devices);
 	strv_free(&d->nodes);
 	strv_free(&d->kernel_log);
+	strv_free(&d->load);
 	strv_free(&d->warnings);
 	rejections_free(&d->rejected);
 	free(d->modules);
@@ -210,6 +211,7 @@ json_t *report_driver_json(const struct driver_report *d)
 							 origin_words[d->modules[i].from], "us",
 							 (json_int_t)d->modules[i].us));
 	json_object_set_new(o, "modules", modules);
+	json_object_set_new(o, "load", list_json(&d->load));
 	for (size_t i = 0; i < d->rejected.n; i++)
 		json_array_append_new(rejected, json_pack("{s:o, s:s, s:o}", "origin",
 							  text_json(d->rejected.v[i].origin), "reason",

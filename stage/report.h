@@ -48,6 +48,7 @@ struct driver_report {
 		struct bundle_report bundle;
 	} firmware;
 	struct strv devices, nodes, kernel_log, warnings;
+	struct strv load; /* modules that were asked for by name; the others are what these depend on */
 	struct module_report *modules;
 	size_t n_modules;
 	struct rejections rejected;

@@ -98,34 +98,66 @@ static int remove_one(const struct host *h, const char *module, struct err *err)
 	for (char *p = call.name; *p; p++)
 		if (*p == '-')
 			*p = '_';
-	r = child_call(do_remove, &call, -1, now_us() + LIMIT_UNBIND_US);
+	r = child_call(do_remove, &call, -1, now_us() + LIMIT_REMOVE_US);
 	if (r == -E_INIT_HUNG)
-		return err_set(err, r, "%s did not come out in %llu s", module, (unsigned long long)(LIMIT_UNBIND_US / 1000000));
+		return err_set(err, r, "%s did not come out in %llu s", module, (unsigned long long)(LIMIT_REMOVE_US / 1000000));
 	if (r == -E_INIT_FAILED)
 		return err_set(err, r, "%s: the process that removed it was killed (a kernel oops?)", module);
 	return r < 0 ? err_sys(err, r, "removing %s", module) : 0;
 }
 
-int unload_modules(const struct host *h, const struct strv *names, struct strv *removed, struct err *err)
+static bool has_node(const struct node_list *l, const struct node *n)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (streq(l->v[i].path, n->path))
+			return true;
+	return false;
+}
+
+/* Those that nobody serves any more. */
+static int remove_nodes(const struct host *h, const struct node_list *before)
+{
+	_cleanup_nodes_ struct node_list now = { 0 };
+	_cleanup_strv_ struct strv ignored = { 0 };
+
+	if (before->n > 0 && nvidia_plan(h, &now, &ignored) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < before->n; i++)
+		if (!has_node(&now, &before->v[i]))
+			node_remove(h, &before->v[i]);
+	return 0;
+}
+
+/* One that the named ones depend on; nobody may use it any more, the removed ones included. */
+static bool is_unused(const struct host *h, const char *module)
+{
+	const struct strv nobody = { 0 };
+	struct err unsaid;
+
+	return check(h, module, &nobody, &unsaid) == 0;
+}
+
+int unload_modules(const struct host *h, const struct strv *names, const struct strv *named, struct strv *removed,
+		   struct err *err)
 {
 	_cleanup_nodes_ struct node_list nodes = { 0 };
 	_cleanup_strv_ struct strv ignored = { 0 };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < names->n; i++)
-		if (load_is_live(h, names->v[i]))
+		if (is_listed(named, names->v[i]) && load_is_live(h, names->v[i]))
 			r = check(h, names->v[i], names, err);
 	/* what serves them is asked while it is there */
-	if (r == 0 && is_listed(names, NVIDIA_MODULE) && nvidia_plan(h, &nodes, &ignored) < 0)
+	if (r == 0 && nvidia_plan(h, &nodes, &ignored) < 0)
 		r = err_sys(err, -ENOMEM, "nodes");
 	for (size_t i = names->n; r == 0 && i-- > 0;) {
-		if (!load_is_live(h, names->v[i]))
+		if (!load_is_live(h, names->v[i]) || (!is_listed(named, names->v[i]) && !is_unused(h, names->v[i])))
 			continue;
 		r = remove_one(h, names->v[i], err);
 		if (r == 0 && strv_add(removed, names->v[i]) < 0)
 			r = err_sys(err, -ENOMEM, "%s", names->v[i]);
 	}
-	for (size_t i = 0; r == 0 && i < nodes.n; i++)
-		node_remove(h, &nodes.v[i]);
+	if (remove_nodes(h, &nodes) < 0 && r == 0)
+		r = err_sys(err, -ENOMEM, "nodes");
 	return r;
 }

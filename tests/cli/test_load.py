@@ -4,15 +4,18 @@
 No module is inserted or removed here (see fakehost.py): what would have been is refused and named. The boots in
 tests/boot do it.
 """
+import fcntl
 import json
 import re
 import subprocess
+import time
 
 import pytest
 
 from bundlemaker import Recipe, digest_of, module_file, modules
 from program import DONE, KERNEL, NO_BUNDLE, SYSTEM, USAGE, modulus
 
+GOES_ON_S = 10  # stage/limit.h
 GLOB = "pci:v000010DEd*sv*sd*bc03sc02i00*"
 
 
@@ -53,10 +56,12 @@ def told(machine) -> str:
 
 # --- modprobe --------------------------------------------------------------------------------------
 
-def modprobe(machine, *words: str) -> subprocess.CompletedProcess:
-    """The real one, over an empty index of modules and nothing but our file."""
+def modprobe(machine, *words: str, in_tree: str | None = None) -> subprocess.CompletedProcess:
+    """The real one, over an index of no module, or of one, and nothing but our file."""
     index = machine.root.parent / "index"
     (index / "lib/modules/0.0.0").mkdir(parents=True, exist_ok=True)
+    if in_tree:
+        (index / f"lib/modules/0.0.0/{in_tree}.ko").write_bytes(module_file(in_tree).content)
     subprocess.run(["depmod", "-b", index, "0.0.0"], check=True, stderr=subprocess.DEVNULL)
     return subprocess.run(["modprobe", "-d", index, "-S", "0.0.0", "-C", machine.live / "run/modprobe.d", *words],
                           capture_output=True, text=True)
@@ -82,6 +87,21 @@ def test_a_device_of_another_vendor_is_not_this_drivers(booted):
 def test_an_operators_blacklist_goes_first(booted):
     (booted.live / "run/modprobe.d/site.conf").write_text("blacklist alpha\n")
     assert modprobe(booted, "-b", "--show-depends", "pci:v000010DEd00002330sv0sd0bc03sc02i00").stdout == ""
+
+
+def test_so_does_an_operators_own_way_in_a_file_with_an_earlier_name(booted):
+    (booted.live / "run/modprobe.d/a-site.conf").write_text("install gamma /bin/own\n")
+    (booted.live / "run/modprobe.d/z-site.conf").write_text("install beta /bin/own\n")
+    assert modprobe(booted, "--show-depends", "gamma").stdout.strip() == "install /bin/own"
+    assert "modulus load" in modprobe(booted, "--show-depends", "beta").stdout
+
+
+def test_the_line_counts_where_the_kernels_tree_has_a_module_of_that_name_too(booted):
+    """As long as the bundle's is not live; what is live is nobody's to load."""
+    words = modprobe(booted, "--show-depends", "gamma", in_tree="gamma").stdout
+    assert words.startswith("install /run/modulus/bin/modulus load") and words.count("\n") == 1
+    (booted.live / "run/modprobe.d/modulus-gpu.conf").unlink()
+    assert modprobe(booted, "--show-depends", "gamma").stdout.endswith("/gamma.ko \n")
 
 
 def test_nothing_is_told_of_a_driver_that_is_not_live(machine):
@@ -122,6 +142,41 @@ def test_modules_of_two_builds_are_no_driver(booted):
     done = run(booted, "load", "gamma")
     assert done.returncode == NO_BUNDLE
     assert f"the modules that are live are of {digest_of(booted.data)[:12]}" in done.stderr
+
+
+def test_a_driver_that_is_live_is_done_whatever_has_come_since(booted):
+    before = json.loads(booted.status_file.read_text())
+    booted.usr(recipe(serial=8).build(), "newer.tar.zst")
+    done = run(booted, "load", "gpu")
+    assert (done.returncode, done.stderr) == (DONE, "modulus: gpu: is loaded already\n")
+    assert json.loads(booted.status_file.read_text()) == before
+    assert run(booted, "load", "--quiet", "gpu").stderr == ""
+
+
+def test_who_may_be_waited_for_by_the_one_at_work_does_not_wait_for_it(booted):
+    """The init of a module asks modprobe for another one, inside of `modulus load`."""
+    with open(booted.live / "run/modulus/lock", "w") as handle:
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        began = time.monotonic()
+        assert refused(run(booted, "load", "--quiet", "--module", "gamma")) == "gamma"
+        assert GOES_ON_S <= time.monotonic() - began < GOES_ON_S + 10
+
+
+def test_where_nothing_ran_in_this_boot_a_driver_is_loaded_all_the_same(machine):
+    machine.ready(recipe().build())
+    machine.module_is_live("alpha", "beta")
+    done = run(machine, "load", "gpu")
+    assert done.returncode == DONE, done.stderr
+    assert done.stderr.startswith("modulus: gpu: loaded: ")
+    assert json.loads(machine.status_file.read_text())["drivers"][0]["reason"] == "loaded"
+
+
+def test_a_module_alone_is_no_boot(machine):
+    """finish would take a status.json for boot's, and leave its work undone."""
+    machine.ready(recipe().build())
+    machine.module_is_live("alpha")
+    assert refused(run(machine, "load", "gamma")) == "gamma"
+    assert not machine.status_file.exists()
 
 
 def test_a_name_that_no_bundle_has(booted):
@@ -175,6 +230,13 @@ def test_what_is_in_use_stays_and_its_users_are_named(booted):
 def test_a_module_that_is_not_there_is_not_removed(booted):
     done = run(booted, "unload", "gamma")
     assert done.returncode == SYSTEM and done.stderr == "modulus: gamma: system-error: not loaded\n"
+
+
+def test_what_is_not_of_a_bundle_is_none_of_our_business(booted):
+    booted.module_is_live("ext4")
+    done = run(booted, "unload", "ext4")
+    assert done.returncode == SYSTEM
+    assert done.stderr == "modulus: ext4: system-error: is no driver's of ours; rmmod(8) takes it out\n"
 
 
 def test_removing_is_the_kernels_word(booted):

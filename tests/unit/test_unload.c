@@ -20,12 +20,17 @@ static void put_module(const struct place *p, const char *name, const char *refc
 	}
 }
 
+/* Words in brackets are what the others depend on. */
 static int unload(struct place *p, const char *names, struct strv *removed, struct err *err)
 {
-	_cleanup_strv_ struct strv list = { 0 };
+	_cleanup_strv_ struct strv list = { 0 }, named = { 0 }, words = { 0 };
 
-	assert_int_equal(strv_add_words(&list, names, NULL), 0);
-	return unload_modules(&p->host, &list, removed, err);
+	assert_int_equal(strv_add_words(&list, names, " []"), 0);
+	assert_int_equal(strv_add_words(&words, names, " "), 0);
+	for (size_t i = 0; i < words.n; i++)
+		if (words.v[i][0] != '[')
+			add_text(&named, words.v[i]);
+	return unload_modules(&p->host, &list, &named, removed, err);
 }
 
 #define HELD_BY(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -72,6 +77,22 @@ static void test_nothing_is_removed_when_a_program_uses_it(void **state)
 	assert_int_equal(unload(p, "nvidia nvidia_uvm", &removed, &err), -EBUSY);
 	assert_contains(err.text, "nvidia is in use: 3 times by programs or devices");
 	assert_string_equal(fake_kernel_log(), "");
+}
+
+static void test_what_they_depend_on_goes_if_nobody_else_uses_it(void **state)
+{
+	struct place *p = *state;
+	_cleanup_strv_ struct strv removed = { 0 };
+	struct err err;
+
+	fake_kernel(p);
+	put_module(p, "drm", "2\n", HELD_BY("virtio_gpu", "bochs"));
+	put_module(p, "virtio_dma_buf", "0\n", NULL);
+	put_module(p, "shmem_helper", "1\n", NULL); /* a program has it open, say */
+	put_module(p, "virtio_gpu", "0\n", NULL);
+	assert_int_equal(unload(p, "[drm] [virtio_dma_buf] [shmem_helper] virtio-gpu", &removed, &err), 0);
+	assert_string_equal(fake_kernel_log(), "delete virtio_gpu\ndelete virtio_dma_buf\n");
+	assert_int_equal(removed.n, 2);
 }
 
 static void test_built_in_code_stays(void **state)
@@ -121,6 +142,7 @@ int main(void)
 		at_place(test_the_last_one_loaded_goes_first),
 		at_place(test_nothing_is_removed_when_one_is_used_by_another_module),
 		at_place(test_nothing_is_removed_when_a_program_uses_it),
+		at_place(test_what_they_depend_on_goes_if_nobody_else_uses_it),
 		at_place(test_built_in_code_stays),
 		at_place(test_a_removal_that_fails_in_the_middle_says_what_is_gone),
 		at_place(test_an_exit_that_dies_is_told_from_a_refusal),
