@@ -139,8 +139,7 @@ KMOD_LIB := build/libkmod.a
 CURL_LIB := build/libcurl.a
 SOURCE_HEADER := build/kmod/libkmod/libkmod.h build/curl/include/curl/curl.h
 SOURCE_CFLAGS := -isystem build/kmod/libkmod -isystem build/curl/include -DCURL_STATICLIB
-# --no-warnings: glibc's notices about dlopen and getaddrinfo in libcrypto, which we never call
-LINK_FLAGS := -static -Wl,--no-warnings
+LINK_FLAGS := -static
 else
 KMOD_LIB = $(shell pkg-config --libs libkmod)
 CURL_LIB = $(shell pkg-config --libs libcurl)
@@ -154,6 +153,9 @@ LINK_FLAGS += $(STRIP_LINK) -Wl,--gc-sections,--build-id=none,-z,relro,-z,noexec
 # Quiet by default: "  CC    build/obj/main.o".
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
+# A link's words are shown when it fails: glibc's notices about dlopen and getaddrinfo in libcrypto, which we never call,
+# are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
+or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
 .PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean FORCE
 
@@ -312,11 +314,11 @@ $(addsuffix /network.o,build/obj build/san/stage build/clang/stage build/fuzz/st
 
 build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) $(or_say)
 
 build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT)
+	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT) $(or_say)
 
 initrd: build/modulus-initrd.cpio.zst
 
@@ -397,7 +399,7 @@ build/gpu:
 
 build/gpu/plan: tests/gpu/plan.c $(filter-out build/obj/main.o,$(OBJ)) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked | build/gpu
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< $(filter %.o,$^) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
+	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< $(filter %.o,$^) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) $(or_say)
 
 check-gpu: all build/gpu/plan
 	$(call say,TEST,tests/gpu)
@@ -417,7 +419,7 @@ build/bench:
 # what ours is held against: static like ours, with the same library and flags
 build/bench/%: tests/bench/%.c build/config build/ready | build/bench
 	$(call say,CC,$@)
-	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< -lzstd
+	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< -lzstd $(or_say)
 
 bench: all build/bench/floor build/bench/transfer build/bench/timed
 	@$(PYTHON) tests/bench/bench.py
