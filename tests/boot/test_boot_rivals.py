@@ -29,4 +29,4 @@ def test_after_a_failure_the_device_is_back_with_whom_it_was_taken_from(rivals):
 
 def test_only_the_driver_that_is_live_keeps_its_rivals_away(rivals):
     lines = rivals.boot.text("real-root", "modprobe.d").split("\n")
-    assert [line for line in lines if line] == [f"/run/modprobe.d/modulus-{DRIVER}.conf:blacklist rival_gpu"]
+    assert [line for line in lines if ":blacklist " in line] == [f"/run/modprobe.d/modulus-{DRIVER}.conf:blacklist rival_gpu"]
