@@ -7,6 +7,7 @@
 
 #include <openssl/evp.h>
 
+#include "jsontext.h"
 #include "source.h"
 #include "state.h"
 
@@ -23,13 +24,6 @@ static int file_of(const char *address, char *ret, size_t size)
 	return 0;
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 int asked_tag(const struct host *h, const char *address, const struct strv *have, char **ret_tag)
 {
 	char file[48];
@@ -40,8 +34,8 @@ int asked_tag(const struct host *h, const char *address, const struct strv *have
 		r = -ENOENT;
 	if (r < 0)
 		return r;
-	if (*text_of(o, "tag") && strv_has(have, text_of(o, "digest")))
-		*ret_tag = strdup(text_of(o, "tag"));
+	if (*json_text(o, "tag") && strv_has(have, json_text(o, "digest")))
+		*ret_tag = strdup(json_text(o, "tag"));
 	else
 		r = -ENOENT;
 	json_decref(o);

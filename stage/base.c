@@ -368,6 +368,21 @@ uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+int dir_open_at(int dirfd, const char *path, DIR **ret)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d) {
+		int r = -errno;
+
+		close_fdp(&fd);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
 int thread_start(pthread_t *ret, void *(*fn)(void *), void *ctx)
 {
 	sigset_t all, before;

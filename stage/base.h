@@ -9,6 +9,7 @@
 #ifndef MODULUS_BASE_H
 #define MODULUS_BASE_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -117,6 +118,9 @@ int write_file_at(int dirfd, const char *name, const void *buf, size_t len, mode
  * it made survives a power cut.
  */
 int mkdir_beneath(int dirfd, const char *path, mode_t mode, int *ret_fd) _must_check_;
+
+/* A directory below dirfd, to read its names; *ret is the caller's, closedir(3). -errno. */
+int dir_open_at(int dirfd, const char *path, DIR **ret) _must_check_;
 
 /* openat2(2). glibc 2.36 has no wrapper. Returns a descriptor or -errno. O_CLOEXEC is added. */
 int open_resolve(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) _must_check_;

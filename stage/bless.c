@@ -5,20 +5,14 @@
  * what is not worth its place in the cache goes, and old libraries, never before. Power loss: an older mark stays.
  */
 #include "boot.h"
-#include "fetch.h"
+#include "jsontext.h"
 #include "keep.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
+#include "machine.h"
 #include "runtime.h"
 #include "serial.h"
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 /* 1: it was; 0: there is nothing to bless. */
 static int bless_driver(const struct host *h, const json_t *status, const json_t *d, struct err *err)
@@ -27,8 +21,8 @@ static int bless_driver(const struct host *h, const json_t *status, const json_t
 	const struct serial_mark mark = {
 		.name = t.name,
 		.kind = manifest_kind_word(KIND_MODULES),
-		.flavor = text_of(d, "flavor"),
-		.version = text_of(d, "version"),
+		.flavor = json_text(d, "flavor"),
+		.version = json_text(d, "version"),
 		.release = t.release,
 		.build_id = t.build_id,
 		.digest = t.digest,
@@ -36,7 +30,7 @@ static int bless_driver(const struct host *h, const json_t *status, const json_t
 	};
 	int r;
 
-	if (!streq(text_of(d, "reason"), reason_word(0)) || !*t.digest)
+	if (!streq(json_text(d, "reason"), reason_word(0)) || !*t.digest)
 		return 0;
 	r = trial_bless(h, &t, err);
 	if (r == 0)
@@ -47,7 +41,7 @@ static int bless_driver(const struct host *h, const json_t *status, const json_t
 /* This boot can be gone back to from now on; what no kernel needs any more makes room. */
 static void tidy(const struct host *h)
 {
-	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
+	_cleanup_machine_ struct machine m = { 0 };
 	_cleanup_cache_list_ struct cache_list cached = { 0 };
 	_cleanup_close_ int lock = -EBADF;
 	bool *surplus = NULL;
@@ -56,7 +50,7 @@ static void tidy(const struct host *h)
 	int r = lock_machine(h, LIMIT_LOCK_US, &lock, &err);
 
 	if (r == 0)
-		r = fetch_read_machine(h, &m, &err);
+		r = machine_read_all(h, &m, &err);
 	if (r == 0)
 		r = cache_read(h, m.config.cache, &cached, &err);
 	if (r == 0 && !(surplus = calloc(cached.n + 1, sizeof(*surplus))))
@@ -105,7 +99,7 @@ int bless_run(const struct host *h)
 
 		blessed = blessed || q > 0;
 		if (q < 0) {
-			log_error("%s: %s", text_of(d, "name"), err.text);
+			log_error("%s: %s", json_text(d, "name"), err.text);
 			r = q;
 		}
 	}

@@ -14,6 +14,7 @@
 #include "load.h"
 #include "lock.h"
 #include "log.h"
+#include "machine.h"
 #include "modprobe.h"
 #include "network.h"
 #include "nvidia.h"
@@ -463,13 +464,11 @@ static void carry_out(const struct host *h, const struct config *c, const struct
 
 static int run_all(const struct host *h, const char *stage)
 {
-	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
-	_cleanup_config_ struct config config = { 0 };
-	_cleanup_devices_ struct device_list devices = { 0 };
+	_cleanup_machine_ struct machine m = { 0 };
 	_cleanup_report_ struct report report = { .stage = stage, .started_us = now_us() };
 	_cleanup_close_ int lock = -EBADF;
-	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &report.kernel,
-			  .devices = &devices };
+	struct boot b = { .host = h, .cmdline = &m.cmdline, .config = &m.config, .kernel = &m.kernel,
+			  .devices = &m.devices };
 	struct own_copy copy = OWN_COPY_NONE;
 	struct err err;
 	json_t *status;
@@ -478,27 +477,23 @@ static int run_all(const struct host *h, const char *stage)
 	if (lock_machine(h, LIMIT_LOCK_US, &lock, &err) < 0) /* a boot does not fail for that */
 		log_warning("%s", err.text);
 	report.taint_before = kernel_taint(h);
-	r = cmdline_read(h, &cmdline, &err);
-	if (r == 0)
-		r = config_read(h, &cmdline, &config, &err);
-	if (r == 0)
-		r = kernel_running(h, &report.kernel, &err);
+	r = machine_read(h, &m, &err);
 	if (r < 0) {
 		log_error("%s: %s", reason_word(r), err.text);
 		return reason_exit(r);
 	}
-	if (config.debug)
+	report.kernel = m.kernel;
+	if (m.config.debug)
 		log_init(true);
-	for (size_t i = 0; i < config.warnings.n; i++)
-		log_warning("%s", config.warnings.v[i]);
-	r = strv_copy(&report.warnings, &config.warnings);
-	if (r == 0 && config.n_drivers == 0)
+	machine_say_warnings(&m);
+	r = strv_copy(&report.warnings, &m.config.warnings);
+	if (r == 0 && m.config.n_drivers == 0)
 		log_info("no driver is configured (/etc/modulus/*.conf)");
-	if (r == 0 && !config.off) {
+	if (r == 0 && !m.config.off) {
 		own_copy_begin(h, &copy);
-		r = boot_plan(h, &config, &devices, true);
+		r = boot_plan(h, &m.config, &m.devices, true);
 	}
-	b.until_us = boot_until(&config);
+	b.until_us = boot_until(&m.config);
 	if (r == 0)
 		r = run_drivers(&b, &report);
 	network_release(h);
@@ -513,7 +508,7 @@ static int run_all(const struct host *h, const char *stage)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 		return EXIT_SYSTEM;
 	}
-	carry_out(h, &config, &report);
+	carry_out(h, &m.config, &report);
 	for (size_t i = 0; i < report.n_drivers; i++)
 		if (reason_exit(report.drivers[i].result.code) != EXIT_DONE)
 			return reason_exit(report.drivers[i].result.code);

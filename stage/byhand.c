@@ -9,19 +9,18 @@
 
 #include "config.h"
 #include "finish.h"
+#include "jsontext.h"
 #include "limit.h"
 #include "load.h"
 #include "lock.h"
 #include "log.h"
+#include "machine.h"
 #include "network.h"
 #include "unload.h"
 
 struct byhand {
 	const struct byhand_request *req;
-	struct cmdline cmdline;
-	struct config config;
-	struct device_list devices;
-	struct kernel kernel;
+	struct machine machine;
 	struct boot boot;
 	json_t *status;
 	bool began;  /* nothing ran in this boot before: there was no status.json */
@@ -32,9 +31,7 @@ struct byhand {
 static void byhand_end(struct byhand *b)
 {
 	network_release(b->req->host);
-	cmdline_free(&b->cmdline);
-	config_free(&b->config);
-	device_list_free(&b->devices);
+	machine_done(&b->machine);
 	json_decref(b->status);
 	close_fdp(&b->lock);
 }
@@ -45,8 +42,8 @@ static int byhand_begin(struct byhand *b, const struct byhand_request *req, stru
 	int r;
 
 	*b = (struct byhand){ .req = req, .lock = -EBADF };
-	b->boot = (struct boot){ .host = h, .cmdline = &b->cmdline, .config = &b->config, .kernel = &b->kernel,
-				 .devices = &b->devices };
+	b->boot = (struct boot){ .host = h, .cmdline = &b->machine.cmdline, .config = &b->machine.config,
+				 .kernel = &b->machine.kernel, .devices = &b->machine.devices };
 	/*
 	 * An init function may ask modprobe for another module and wait for it, while we wait for that init: who is
 	 * asked goes on beside, long before LIMIT_INSERT_US would end the insert. So do udev's workers, who have 180 s.
@@ -57,52 +54,38 @@ static int byhand_begin(struct byhand *b, const struct byhand_request *req, stru
 		r = 0;
 	}
 	if (r == 0)
-		r = cmdline_read(h, &b->cmdline, err);
-	if (r == 0)
-		r = config_read(h, &b->cmdline, &b->config, err);
-	if (r == 0)
-		r = kernel_running(h, &b->kernel, err);
+		r = machine_read(h, &b->machine, err);
 	b->began = r == 0 && status_read(h, &b->status) == -ENOENT;
 	if (r == 0 && !b->status)
-		r = status_begin(h, &b->kernel, &b->status, err);
+		r = status_begin(h, &b->machine.kernel, &b->status, err);
 	return r;
 }
 
 /* --- what this boot did --- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 static bool is_loaded(const json_t *entry)
 {
-	return streq(text_of(entry, "reason"), reason_word(0)) && *text_of(entry, "digest");
+	return streq(json_text(entry, "reason"), reason_word(0)) && *json_text(entry, "digest");
 }
 
 /* The bundle that live modules of the driver are from: no other one will do. NULL: none is live. */
 static const char *bound_to(const json_t *entry)
 {
-	const char *digest = text_of(entry, "digest");
+	const char *digest = json_text(entry, "digest");
 	const json_t *module;
 	size_t i;
 
 	if (is_loaded(entry))
 		return digest;
 	json_array_foreach(json_object_get(entry, "modules"), i, module)
-		if (*digest && streq(text_of(module, "from"), "bundle"))
+		if (*digest && streq(json_text(module, "from"), "bundle"))
 			return digest;
 	return NULL;
 }
 
 static const struct driver *find_driver(const struct byhand *b, const char *name)
 {
-	for (size_t i = 0; !b->req->modules && i < b->config.n_drivers; i++)
-		if (streq(b->config.drivers[i].name, name))
-			return &b->config.drivers[i];
-	return NULL;
+	return b->req->modules ? NULL : config_find(&b->machine.config, name);
 }
 
 /* Who ran nothing but a module by hand did not do boot's work: finish would take a status.json for that. */
@@ -123,7 +106,7 @@ static void keep_origins(const json_t *before, const json_t *entry)
 
 	json_array_foreach(json_object_get(entry, "modules"), i, module)
 		for (j = 0; j < json_array_size(before); j++)
-			if (streq(text_of(module, "name"), text_of(json_array_get(before, j), "name")))
+			if (streq(json_text(module, "name"), json_text(json_array_get(before, j), "name")))
 				json_object_set(module, "from", json_object_get(json_array_get(before, j), "from"));
 }
 
@@ -135,7 +118,7 @@ static bool is_complete(const struct byhand *b, const struct driver *d, const js
 	size_t i;
 
 	json_array_foreach(json_object_get(entry, "modules"), i, module)
-		all = all && load_is_live(b->req->host, text_of(module, "name"));
+		all = all && load_is_live(b->req->host, json_text(module, "name"));
 	for (i = 0; i < d->load.n; i++)
 		all = all && load_is_live(b->req->host, d->load.v[i]);
 	return all;
@@ -159,18 +142,18 @@ static int load_whole(struct byhand *b, const struct driver *d, struct err *err)
 			return err_sys(err, -ENOMEM, "%s", d->name);
 	}
 	before = json_incref(entry);
-	b->boot.until_us = boot_until(&b->config);
+	b->boot.until_us = boot_until(&b->machine.config);
 	b->boot.only = &all;
 	r = finish_driver(&b->boot, d, b->status, NULL, err);
 	b->boot.only = NULL;
 	b->loaded = true;
 	entry = status_entry(b->status, d->name);
 	if (r == 0) {
-		r = reason_from_word(text_of(entry, "reason"));
+		r = reason_from_word(json_text(entry, "reason"));
 		if (reason_exit(r) != EXIT_DONE)
-			r = err_set(err, r, "%s", text_of(entry, "text"));
+			r = err_set(err, r, "%s", json_text(entry, "text"));
 		else if (!b->req->quiet || r != 0)
-			log_info("%s: %s: %s", d->name, reason_word(r), text_of(entry, "text"));
+			log_info("%s: %s: %s", d->name, reason_word(r), json_text(entry, "text"));
 		r = reason_exit(r) == EXIT_DONE ? 0 : r;
 	}
 	keep_origins(json_object_get(before, "modules"), entry);
@@ -195,7 +178,7 @@ static int note(struct byhand *b, const struct driver_report *rep, struct err *e
 		finish_tell_engines(b->req->host, b->status);
 	} else {
 		json_array_foreach(json_object_get(made, "modules"), i, module)
-			if (r == 0 && !streq(text_of(module, "from"), "live"))
+			if (r == 0 && !streq(json_text(module, "from"), "live"))
 				r = json_array_append(modules, module);
 		if (r == 0)
 			r = json_array_extend(json_object_get(entry, "load"), json_object_get(made, "load"));
@@ -209,7 +192,7 @@ static int note(struct byhand *b, const struct driver_report *rep, struct err *e
 /* From this driver's bundle. -E_NO_BUNDLE: no bundle of it has such a module. */
 static int load_from(struct byhand *b, const struct driver *d, const char *module, struct err *err)
 {
-	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = b->kernel };
+	_cleanup_report_ struct report report = { .stage = "real-root", .kernel = b->machine.kernel };
 	_cleanup_keyring_ struct keyring ring = { 0 };
 	const struct boot_module only = { .name = module, .parameters = b->req->parameters,
 					  .digest = bound_to(status_entry(b->status, d->name)) };
@@ -229,7 +212,7 @@ static int load_from(struct byhand *b, const struct driver *d, const char *modul
 		return err_sys(err, r, "%s", d->name);
 	for (size_t i = 0; i < rep->warnings.n; i++)
 		log_warning("%s: %s", d->name, rep->warnings.v[i]);
-	t = report_trial(rep, &b->kernel);
+	t = report_trial(rep, &b->machine.kernel);
 	if (t.digest && !rep->crashed && trial_end(b->req->host, &t, err) < 0)
 		log_warning("%s: this attempt could not be closed, it will count as a miss: %s", d->name, err->text);
 	if (rep->result.code < 0) {
@@ -249,8 +232,8 @@ static int load_module(struct byhand *b, const char *module, struct err *err)
 	if (load_is_live(b->req->host, module)) /* somebody's work that we waited for, as a rule */
 		return 0;
 	for (int loaded = 1; loaded >= 0; loaded--) {
-		for (size_t i = 0; i < b->config.n_drivers; i++) {
-			const struct driver *d = &b->config.drivers[i];
+		for (size_t i = 0; i < b->machine.config.n_drivers; i++) {
+			const struct driver *d = &b->machine.config.drivers[i];
 			int r;
 
 			if (d->error.code < 0 || !!bound_to(status_entry(b->status, d->name)) != loaded)
@@ -267,9 +250,9 @@ static int load_name(struct byhand *b, const char *name, struct err *err)
 {
 	const struct driver *d = find_driver(b, name);
 
-	if (b->config.off)
+	if (b->machine.config.off)
 		return err_set(err, -E_DISABLED, "modulus=off on the kernel command line");
-	if (b->devices.n == 0 && boot_plan(b->req->host, &b->config, &b->devices, false) < 0)
+	if (b->machine.devices.n == 0 && boot_plan(b->req->host, &b->machine.config, &b->machine.devices, false) < 0)
 		return err_sys(err, -ENOMEM, "devices");
 	return d ? load_whole(b, d, err) : load_module(b, name, err);
 }
@@ -284,8 +267,8 @@ static int modules_of(const json_t *entry, struct strv *ret)
 	int r = 0;
 
 	json_array_foreach(json_object_get(entry, "modules"), i, module)
-		if (r == 0 && streq(text_of(module, "from"), "bundle") && !strv_has(ret, text_of(module, "name")))
-			r = strv_add(ret, text_of(module, "name"));
+		if (r == 0 && streq(json_text(module, "from"), "bundle") && !strv_has(ret, json_text(module, "name")))
+			r = strv_add(ret, json_text(module, "name"));
 	return r;
 }
 
@@ -297,7 +280,7 @@ static bool is_ours(const struct byhand *b, const char *name)
 
 	json_array_foreach(json_object_get(b->status, "drivers"), i, entry)
 		json_array_foreach(json_object_get(entry, "modules"), j, module)
-			if (module_name_equal(text_of(module, "name"), name) && !streq(text_of(module, "from"), "kernel"))
+			if (module_name_equal(json_text(module, "name"), name) && !streq(json_text(module, "from"), "kernel"))
 				return true;
 	return false;
 }
@@ -319,7 +302,7 @@ static void forget(struct byhand *b, const struct strv *removed)
 		modules = json_object_get(entry, "modules");
 		for (size_t j = json_array_size(modules); j-- > 0;)
 			for (size_t k = 0; k < removed->n; k++)
-				if (module_name_equal(text_of(json_array_get(modules, j), "name"), removed->v[k])) {
+				if (module_name_equal(json_text(json_array_get(modules, j), "name"), removed->v[k])) {
 					json_array_remove(modules, j);
 					break;
 				}

@@ -8,7 +8,7 @@
 
 #include <getopt.h>
 
-#include "err.h"
+#include "host.h"
 
 int cmd_boot(int argc, char **argv);
 int cmd_finish(int argc, char **argv);
@@ -32,6 +32,13 @@ int cmd_keygen(int argc, char **argv);
 int cmd_help(const char *usage);
 /* Says that the words were wrong and where help is; EXIT_USAGE. getopt has named the option. */
 int cmd_usage(const char *command, const char *why);
+
+/*
+ * What is left of the words are names: from `from` on, before `to`; then the roots, of which both may be NULL. EXIT_DONE,
+ * or the exit code of what was said.
+ */
+int cmd_names_and_host(char **argv, int from, int to, struct strv *ret_names, const char *root, const char *live,
+		       struct host *ret);
 
 /* Every command has these two. */
 #define CMD_COMMON_OPTIONS { "help", no_argument, NULL, 'h' }

@@ -9,11 +9,11 @@
 
 #include "cache.h"
 #include "cmd.h"
-#include "fetch.h"
 #include "keep.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
+#include "machine.h"
 #include "progress.h"
 #include "runtime.h"
 #include "trial.h"
@@ -47,7 +47,7 @@ static const struct option options[] = { { "json", no_argument, NULL, 'j' },
 /* What all of them work with. */
 struct work {
 	struct host host;
-	struct fetch_machine machine;
+	struct machine machine;
 	struct cache_list cached;
 	struct keyring everybody, vendor; /* the vendor's: for TrustOnly=usr */
 	bool json, dry_run;
@@ -59,7 +59,7 @@ static void work_done(struct work *w)
 	keyring_free(&w->everybody);
 	keyring_free(&w->vendor);
 	cache_list_free(&w->cached);
-	fetch_machine_done(&w->machine);
+	machine_done(&w->machine);
 	host_close(&w->host);
 }
 
@@ -69,18 +69,10 @@ static int failed(const struct err *err)
 	return reason_exit(err->code);
 }
 
-static const struct driver *driver_of(const struct work *w, const char *name)
-{
-	for (size_t i = 0; i < w->machine.config.n_drivers; i++)
-		if (streq(w->machine.config.drivers[i].name, name))
-			return &w->machine.config.drivers[i];
-	return NULL;
-}
-
 /* The keys that count for a driver of that name. */
 static const struct keyring *keys_of(const struct work *w, const char *name)
 {
-	const struct driver *d = driver_of(w, name);
+	const struct driver *d = config_find(&w->machine.config, name);
 
 	return d && d->trust_usr ? &w->vendor : &w->everybody;
 }
@@ -306,7 +298,7 @@ static int import(const struct work *w, const char *path, struct err *err)
 	if (r < 0)
 		return err_prefix(err, "%s", path);
 	printf("%s: %s\n", path, kept);
-	if (!driver_of(w, m->name))
+	if (!config_find(&w->machine.config, m->name))
 		log_warning("%s: no driver file asks for %s", path, m->name);
 	return 0;
 }
@@ -394,7 +386,7 @@ static int prepare(struct work *w, const struct action *a, int *lock, struct err
 {
 	int r = a->writes && !w->dry_run ? lock_machine(&w->host, LIMIT_LOCK_COMMAND_US, lock, err) : 0;
 
-	r = r == -EBUSY ? r : fetch_read_machine(&w->host, &w->machine, err);
+	r = r == -EBUSY ? r : machine_read_all(&w->host, &w->machine, err);
 	if (r == 0)
 		r = cache_read(&w->host, w->machine.config.cache, &w->cached, err);
 	if (r == 0)

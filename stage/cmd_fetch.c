@@ -70,8 +70,7 @@ int cmd_fetch(int argc, char **argv)
 	struct fetch_request req = { .host = &h };
 	unsigned int kernels = 0;
 	uint64_t every_us = 0;
-	struct err err;
-	int c, r = 0;
+	int c, code;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
@@ -103,18 +102,14 @@ int cmd_fetch(int argc, char **argv)
 			return cmd_usage(argv[0], NULL);
 		}
 	}
-	for (; r == 0 && optind < argc; optind++)
-		r = strv_add(&names, argv[optind]);
 	if (kernels > 1)
 		return cmd_usage(argv[0], "--kernel, --next and --all exclude each other");
 	if (req.release && !installed_is_release(req.release))
 		return cmd_usage(argv[0], "--kernel is not a kernel's release");
 	req.names = &names;
-	r = r < 0 ? err_sys(&err, r, "fetch") : host_open(root, live, &h, &err);
-	if (r < 0) {
-		log_error("%s", err.text);
-		return reason_exit(r);
-	}
+	code = cmd_names_and_host(argv, optind, argc, &names, root, live, &h);
+	if (code != EXIT_DONE)
+		return code;
 	if (every_us)
 		fetch_for_ever(&req, every_us);
 	return fetch_run(&req);

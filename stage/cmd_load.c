@@ -62,8 +62,7 @@ static int run(int argc, char **argv, const char *usage, int (*fn)(const struct 
 	_cleanup_free_ char *parameters = NULL;
 	struct byhand_request req = { .host = &h, .names = &names };
 	const char *root = NULL, *live = NULL;
-	int c, end = argc, r = 0;
-	struct err err;
+	int c, end = argc, code;
 
 	/* getopt would take the words behind "--" for names */
 	for (int i = 1; i < argc && end == argc; i++)
@@ -89,21 +88,17 @@ static int run(int argc, char **argv, const char *usage, int (*fn)(const struct 
 			return cmd_usage(argv[0], NULL);
 		}
 	}
-	for (; r == 0 && optind < end; optind++)
-		r = strv_add(&names, argv[optind]);
-	if (names.n == 0)
+	if (optind == end)
 		return cmd_usage(argv[0], "which driver or module?");
-	if (end + 1 < argc && (names.n > 1 || fn != byhand_load_run))
+	if (end + 1 < argc && (end - optind > 1 || fn != byhand_load_run))
 		return cmd_usage(argv[0], "parameters are for one module that is loaded");
-	if (r == 0)
-		r = join_parameters(argv + end + 1, end < argc ? argc - end - 1 : 0, &parameters);
-	req.parameters = parameters;
-	r = r < 0 ? err_sys(&err, r, "%s", argv[0]) : host_open(root, live, &h, &err);
-	if (r < 0) {
-		log_error("%s", err.text);
-		return reason_exit(r);
+	if (join_parameters(argv + end + 1, end < argc ? argc - end - 1 : 0, &parameters) < 0) {
+		log_error("%s: %s", argv[0], strerror(ENOMEM));
+		return EXIT_SYSTEM;
 	}
-	return fn(&req);
+	req.parameters = parameters;
+	code = cmd_names_and_host(argv, optind, end, &names, root, live, &h);
+	return code != EXIT_DONE ? code : fn(&req);
 }
 
 int cmd_load(int argc, char **argv)

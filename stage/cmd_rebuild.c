@@ -3,7 +3,7 @@
  * cmd_rebuild.c - options of the command that makes the cache anew.
  */
 #include "cmd.h"
-#include "limit.h"
+#include "installed.h"
 #include "log.h"
 #include "rebuild.h"
 
@@ -33,8 +33,7 @@ int cmd_rebuild(int argc, char **argv)
 	struct rebuild_request req = { .host = &h };
 	const char *root = NULL, *live = NULL;
 	_cleanup_strv_ struct strv names = { 0 };
-	struct err err;
-	int c, r = 0;
+	int c, code;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
@@ -58,15 +57,9 @@ int cmd_rebuild(int argc, char **argv)
 	}
 	if (req.release && req.all)
 		return cmd_usage(argv[0], "--kernel and --all exclude each other");
-	if (req.release && (strlen(req.release) > LIMIT_RELEASE_BYTES || strchr(req.release, '/')))
+	if (req.release && !installed_is_release(req.release))
 		return cmd_usage(argv[0], "--kernel is not a kernel's release");
-	for (; r == 0 && optind < argc; optind++)
-		r = strv_add(&names, argv[optind]);
 	req.names = &names;
-	r = r < 0 ? err_sys(&err, r, "rebuild") : host_open(root, live, &h, &err);
-	if (r < 0) {
-		log_error("%s", err.text);
-		return reason_exit(r);
-	}
-	return rebuild_run(&req);
+	code = cmd_names_and_host(argv, optind, argc, &names, root, live, &h);
+	return code != EXIT_DONE ? code : rebuild_run(&req);
 }

@@ -33,6 +33,22 @@ bool module_name_equal(const char *a, const char *b)
 	return *a == *b;
 }
 
+bool module_name_listed(const struct strv *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (module_name_equal(names->v[i], name))
+			return true;
+	return false;
+}
+
+const struct driver *config_find(const struct config *c, const char *name)
+{
+	for (size_t i = 0; name && i < c->n_drivers; i++)
+		if (streq(c->drivers[i].name, name))
+			return &c->drivers[i];
+	return NULL;
+}
+
 static int parse_duration(const char *s, uint64_t max_us, uint64_t *ret_us)
 {
 	static const struct {

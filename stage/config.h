@@ -84,7 +84,12 @@ int config_parse_driver(const char *path, const char *text, size_t len, struct d
 /* "90", "90s", "2min", "12h", "1d", "500ms" -> microseconds. -EINVAL, -ERANGE (above one day). */
 int config_parse_duration(const char *s, uint64_t *ret_us) _must_check_;
 
+/* The driver of that name; NULL: there is none, or no name. */
+const struct driver *config_find(const struct config *c, const char *name);
+
 /* Module names are equal when they differ only in '-' and '_'. */
 bool module_name_equal(const char *a, const char *b);
+/* Is it one of the list? */
+bool module_name_listed(const struct strv *names, const char *name);
 
 #endif

@@ -50,21 +50,16 @@ int device_scan(const struct host *h, const char *bus, struct device_list *list)
 	_cleanup_free_ char *path = str_printf("sys/bus/%s/devices", bus);
 	char modalias[ATTRIBUTE_BYTES];
 	struct dirent *e;
-	int fd, r = 0;
 	DIR *dir;
+	int r;
 
 	if (!path)
 		return -ENOMEM;
 	if (strchr(bus, '/') || bus[0] == '.')
 		return 0;
-	fd = openat(h->live_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	r = dir_open_at(h->live_fd, path, &dir);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	while (r == 0 && (e = readdir(dir))) {
 		char attribute[NAME_MAX + sizeof("/modalias")];
 
@@ -72,7 +67,7 @@ int device_scan(const struct host *h, const char *bus, struct device_list *list)
 			continue;
 		snprintf(attribute, sizeof(attribute), "%s/modalias", e->d_name);
 		/* a device may vanish between the two reads, and some have no modalias */
-		if (read_line_at(fd, attribute, modalias, sizeof(modalias)) == 0)
+		if (read_line_at(dirfd(dir), attribute, modalias, sizeof(modalias)) == 0)
 			r = list_add(list, bus, e->d_name, modalias);
 	}
 	closedir(dir);

@@ -91,14 +91,6 @@ static char *link_name(const struct host *h, const char *path)
 	return strdup(slash ? slash + 1 : target);
 }
 
-static bool is_rival(const struct driver *d, const char *module)
-{
-	for (size_t i = 0; i < d->evict.n; i++)
-		if (module_name_equal(d->evict.v[i], module))
-			return true;
-	return false;
-}
-
 /* A device that a rival holds is unbound from it. */
 static int take_device(struct eviction *e, const struct driver *d, const struct device *dev, struct err *err)
 {
@@ -111,7 +103,7 @@ static int take_device(struct eviction *e, const struct driver *d, const struct 
 
 	if (!held || !module_link)
 		return err_sys(err, -ENOMEM, "%s", d->name);
-	if (!driver || !is_rival(d, module ? module : driver)) /* built-in drivers have no module */
+	if (!driver || !module_name_listed(&d->evict, module ? module : driver)) /* built-in drivers have no module */
 		return 0;
 	unbind = str_printf("sys/bus/%s/drivers/%s/unbind", dev->bus, driver);
 	bind = str_printf("sys/bus/%s/drivers/%s/bind", dev->bus, driver);

@@ -76,36 +76,6 @@ int fetch_best(const struct source_request *req, struct err *err)
 	return r;
 }
 
-int fetch_read_machine_silently(const struct host *h, struct fetch_machine *ret, struct err *err)
-{
-	int r = cmdline_read(h, &ret->cmdline, err);
-
-	if (r == 0)
-		r = config_read(h, &ret->cmdline, &ret->config, err);
-	return r < 0 ? r : kernel_running(h, &ret->kernel, err);
-}
-
-int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct err *err)
-{
-	int r = fetch_read_machine_silently(h, ret, err);
-
-	if (r == 0) {
-		r = boot_plan(h, &ret->config, &ret->devices, false);
-		if (r < 0)
-			(void)err_sys(err, r, "devices");
-	}
-	for (size_t i = 0; r == 0 && i < ret->config.warnings.n; i++)
-		log_warning("%s", ret->config.warnings.v[i]);
-	return r;
-}
-
-void fetch_machine_done(struct fetch_machine *m)
-{
-	cmdline_free(&m->cmdline);
-	config_free(&m->config);
-	device_list_free(&m->devices);
-}
-
 void fetch_for_kernel(const struct host *h, struct kernel *k, const char *release)
 {
 	_cleanup_close_ int top = -EBADF;
@@ -150,7 +120,7 @@ static int fetch_driver(const struct source_request *modules, bool refresh, stru
 }
 
 /* Every driver, for m->kernel; next: that one's own /usr, or NULL. */
-static int fetch_drivers(const struct fetch_request *f, const struct fetch_machine *m, const struct next_kernel *next)
+static int fetch_drivers(const struct fetch_request *f, const struct machine *m, const struct next_kernel *next)
 {
 	int worst = EXIT_DONE;
 	size_t found = 0;
@@ -193,7 +163,7 @@ void fetch_for_next(const struct next_kernel *next, struct kernel *k)
 }
 
 /* An exit code. */
-static int find_next(const struct fetch_request *f, const struct fetch_machine *m, struct next_kernel *ret)
+static int find_next(const struct fetch_request *f, const struct machine *m, struct next_kernel *ret)
 {
 	struct err err;
 	int r = next_kernel(f->host, &m->kernel, ret, &err);
@@ -203,7 +173,7 @@ static int find_next(const struct fetch_request *f, const struct fetch_machine *
 	return r < 0 ? (int)reason_exit(r) : EXIT_DONE;
 }
 
-static int fetch_next(const struct fetch_request *f, struct fetch_machine *m)
+static int fetch_next(const struct fetch_request *f, struct machine *m)
 {
 	_cleanup_next_ struct next_kernel next = NEXT_NONE;
 	int r = find_next(f, m, &next);
@@ -220,7 +190,7 @@ static int fetch_next(const struct fetch_request *f, struct fetch_machine *m)
 }
 
 /* The running kernel, the next one, and whatever else is installed. */
-static int fetch_all(const struct fetch_request *f, struct fetch_machine *m)
+static int fetch_all(const struct fetch_request *f, struct machine *m)
 {
 	_cleanup_close_ int top = host_root_open(f->host, "/", O_RDONLY | O_DIRECTORY);
 	_cleanup_next_ struct next_kernel next = NEXT_NONE;
@@ -250,14 +220,14 @@ static int fetch_all(const struct fetch_request *f, struct fetch_machine *m)
 
 int fetch_run(const struct fetch_request *f)
 {
-	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
+	_cleanup_machine_ struct machine m = { 0 };
 	_cleanup_close_ int lock = -EBADF;
 	struct err err;
 	int r;
 
 	/* an ordinary user who fills a directory of his own has no /run to lock, and nobody to wait for */
 	r = lock_machine(f->host, LIMIT_LOCK_COMMAND_US, &lock, &err);
-	r = r == -EBUSY ? r : fetch_read_machine(f->host, &m, &err);
+	r = r == -EBUSY ? r : machine_read_all(f->host, &m, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
 		return reason_exit(r);

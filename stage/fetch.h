@@ -5,22 +5,8 @@
 #ifndef MODULUS_FETCH_H
 #define MODULUS_FETCH_H
 
+#include "machine.h"
 #include "source.h"
-
-/* What the commands that fill the cache read first. All zeroes before. */
-struct fetch_machine {
-	struct cmdline cmdline;
-	struct config config;
-	struct kernel kernel; /* the running one */
-	struct device_list devices; /* left empty by the silent one */
-};
-
-/* Reads it, for those who come after somebody who said the configuration's warnings. */
-int fetch_read_machine_silently(const struct host *h, struct fetch_machine *ret, struct err *err) _must_check_;
-/* The same, and says them. */
-int fetch_read_machine(const struct host *h, struct fetch_machine *ret, struct err *err) _must_check_;
-void fetch_machine_done(struct fetch_machine *m);
-#define _cleanup_fetch_machine_ _cleanup_(fetch_machine_done)
 
 /* Makes of the running kernel one of another release: its build-id is that of its image, if it is installed. */
 void fetch_for_kernel(const struct host *h, struct kernel *k, const char *release);

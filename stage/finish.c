@@ -15,6 +15,7 @@
 #include "child.h"
 #include "limit.h"
 #include "log.h"
+#include "machine.h"
 #include "modules.h"
 #include "nvidia.h"
 #include "runtime.h"
@@ -60,14 +61,6 @@ static void relabel(const struct host *h, const json_t *status)
 		(void)waitpid(pid, NULL, 0);
 }
 
-static const struct driver *find_driver(const struct config *c, const char *name)
-{
-	for (size_t i = 0; name && i < c->n_drivers; i++)
-		if (streq(c->drivers[i].name, name))
-			return &c->drivers[i];
-	return NULL;
-}
-
 /* With a device there was an attempt, which is not made twice. */
 static bool is_late(const json_t *driver)
 {
@@ -107,26 +100,19 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 /* Runs the drivers that had no device in the initramfs and have one now. */
 static int load_late(const struct host *h, json_t *status, struct err *err)
 {
-	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
-	_cleanup_config_ struct config config = { 0 };
-	_cleanup_devices_ struct device_list devices = { 0 };
-	struct kernel kernel = { 0 };
-	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &kernel, .devices = &devices };
+	_cleanup_machine_ struct machine m = { 0 };
+	struct boot b = { .host = h, .cmdline = &m.cmdline, .config = &m.config, .kernel = &m.kernel,
+			  .devices = &m.devices };
 	const json_t *entry;
 	struct err unsaid;
 	size_t i;
-	int r;
+	int r = machine_read(h, &m, err);
 
-	r = cmdline_read(h, &cmdline, err);
-	if (r == 0)
-		r = config_read(h, &cmdline, &config, err);
-	if (r == 0)
-		r = kernel_running(h, &kernel, err);
-	if (r == 0 && boot_plan(h, &config, &devices, false) < 0)
+	if (r == 0 && boot_plan(h, &m.config, &m.devices, false) < 0)
 		r = err_sys(err, -ENOMEM, "devices");
-	b.until_us = boot_until(&config);
+	b.until_us = boot_until(&m.config);
 	json_array_foreach(json_object_get(status, "drivers"), i, entry) {
-		const struct driver *d = find_driver(&config, json_string_value(json_object_get(entry, "name")));
+		const struct driver *d = config_find(&m.config, json_string_value(json_object_get(entry, "name")));
 
 		if (r < 0 || !d || !is_late(entry) || !boot_has_work(&b, d, &unsaid))
 			continue;

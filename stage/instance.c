@@ -7,9 +7,11 @@
 #include "instance.h"
 
 #include "finish.h"
+#include "jsontext.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
+#include "machine.h"
 #include "network.h"
 #include "owncopy.h"
 
@@ -85,50 +87,29 @@ int instance_find(const struct config *c, const char *instance, struct driver **
 
 /* --- what there is --- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* 1: it is loaded in this version. 0: it is not loaded. -EBUSY: it is, in another one. */
 static int is_loaded(const json_t *status, const struct driver *d, struct err *err)
 {
 	const json_t *entry = status_entry(status, d->name);
 
-	if (!entry || !streq(text_of(entry, "reason"), reason_word(0)))
+	if (!entry || !streq(json_text(entry, "reason"), reason_word(0)))
 		return 0;
-	if (streq(text_of(entry, "version"), d->version))
+	if (streq(json_text(entry, "version"), d->version))
 		return 1;
 	return err_set(err, -EBUSY, "version %s is loaded; unload it, or reboot with this one alone enabled",
-		       text_of(entry, "version"));
+		       json_text(entry, "version"));
 }
 
 /* --- the run --- */
 
-static int read_machine(const struct host *h, struct cmdline *cmdline, struct config *config, struct kernel *kernel,
-			struct err *err)
-{
-	int r = cmdline_read(h, cmdline, err);
-
-	if (r == 0)
-		r = config_read(h, cmdline, config, err);
-	if (r == 0)
-		r = kernel_running(h, kernel, err);
-	for (size_t i = 0; r == 0 && i < config->warnings.n; i++)
-		log_warning("%s", config->warnings.v[i]);
-	return r;
-}
-
 /* Everything but the status' end. *ret_name: of the driver, once it is known; a string of the configuration's. */
-static int serve(struct boot *b, const char *instance, struct config *config, struct device_list *devices,
-		 json_t **ret_status, const char **ret_name, struct err *err)
+static int serve(struct boot *b, const char *instance, struct machine *m, json_t **ret_status, const char **ret_name,
+		 struct err *err)
 {
 	struct own_copy copy;
 	struct driver *d;
 	char *version;
-	int r = instance_find(config, instance, &d, &version, err);
+	int r = instance_find(&m->config, instance, &d, &version, err);
 
 	if (r < 0)
 		return r;
@@ -146,21 +127,19 @@ static int serve(struct boot *b, const char *instance, struct config *config, st
 	r = own_copy_end(&copy);
 	if (r < 0)
 		log_warning("the program could not be copied for the units that follow: %s", strerror(-r));
-	r = config->off ? 0 : boot_plan(b->host, config, devices, true);
+	r = m->config.off ? 0 : boot_plan(b->host, &m->config, &m->devices, true);
 	if (r < 0)
 		return err_sys(err, r, "devices");
-	b->until_us = boot_until(config);
+	b->until_us = boot_until(&m->config);
 	return finish_driver(b, d, *ret_status, "", err);
 }
 
 int instance_run(const struct host *h, const char *instance)
 {
-	_cleanup_cmdline_ struct cmdline cmdline = { 0 };
-	_cleanup_config_ struct config config = { 0 };
-	_cleanup_devices_ struct device_list devices = { 0 };
+	_cleanup_machine_ struct machine m = { 0 };
 	_cleanup_close_ int lock = -EBADF;
-	struct kernel kernel = { 0 };
-	struct boot b = { .host = h, .cmdline = &cmdline, .config = &config, .kernel = &kernel, .devices = &devices };
+	struct boot b = { .host = h, .cmdline = &m.cmdline, .config = &m.config, .kernel = &m.kernel,
+			  .devices = &m.devices };
 	const char *name = NULL;
 	const json_t *entry;
 	json_t *status = NULL;
@@ -168,9 +147,11 @@ int instance_run(const struct host *h, const char *instance)
 	int r = lock_machine(h, LIMIT_LOCK_COMMAND_US, &lock, &err), code;
 
 	if (r == 0)
-		r = read_machine(h, &cmdline, &config, &kernel, &err);
-	if (r == 0)
-		r = serve(&b, instance, &config, &devices, &status, &name, &err);
+		r = machine_read(h, &m, &err);
+	if (r == 0) {
+		machine_say_warnings(&m);
+		r = serve(&b, instance, &m, &status, &name, &err);
+	}
 	network_release(h);
 	if (r == 0 && finish_complete(h, status) < 0)
 		r = err_set(&err, -E_SYSTEM, STATUS_NAME " could not be written");
@@ -180,8 +161,8 @@ int instance_run(const struct host *h, const char *instance)
 		code = reason_exit(r);
 	} else {
 		entry = status_entry(status, name);
-		notify_systemd("STATUS=%s: %s", text_of(entry, "reason"), text_of(entry, "text"));
-		code = reason_exit(reason_from_word(text_of(entry, "reason")));
+		notify_systemd("STATUS=%s: %s", json_text(entry, "reason"), json_text(entry, "text"));
+		code = reason_exit(reason_from_word(json_text(entry, "reason")));
 	}
 	json_decref(status);
 	return code;

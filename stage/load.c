@@ -384,14 +384,6 @@ static int load_from_tree(struct loader *l, const char *name)
 	return r;
 }
 
-static bool is_blacklisted(const struct config *c, const char *name)
-{
-	for (size_t i = 0; i < c->blacklist.n; i++)
-		if (module_name_equal(c->blacklist.v[i], name))
-			return true;
-	return false;
-}
-
 static int load_name(struct loader *l, const char *name, unsigned int depth)
 {
 	struct module_bytes *mod;
@@ -412,7 +404,7 @@ static int load_name(struct loader *l, const char *name, unsigned int depth)
 		r = depth == 0 || mod ? report_add_module(l->report, mod ? mod->name : name, MODULE_LIVE, 0) : 0;
 		return r < 0 ? err_sys(l->err, r, "%s", name) : 0;
 	}
-	if (is_blacklisted(l->req->config, name))
+	if (module_name_listed(&l->req->config->blacklist, name))
 		return err_set(l->err, -E_DISABLED, "%s is blacklisted on the kernel command line", name);
 	return mod ? load_from_bundle(l, mod, depth) : load_from_tree(l, name);
 }

@@ -70,6 +70,21 @@ int cmd_usage(const char *command, const char *why)
 	return EXIT_USAGE;
 }
 
+int cmd_names_and_host(char **argv, int from, int to, struct strv *ret_names, const char *root, const char *live,
+		       struct host *ret)
+{
+	struct err err;
+	int r = 0;
+
+	for (; r == 0 && from < to; from++)
+		r = strv_add(ret_names, argv[from]);
+	r = r < 0 ? err_sys(&err, r, "%s", argv[0]) : host_open(root, live, ret, &err);
+	if (r == 0)
+		return EXIT_DONE;
+	log_error("%s", err.text);
+	return reason_exit(r);
+}
+
 static int version(void)
 {
 	printf("modulus %s\n%s\n", MODULUS_VERSION, OpenSSL_version(OPENSSL_VERSION));

@@ -21,7 +21,7 @@
 
 struct rebuild {
 	const struct rebuild_request *req;
-	struct fetch_machine machine; /* its kernel: the one at hand */
+	struct machine machine; /* its kernel: the one at hand */
 	struct cache_list cached;
 };
 
@@ -260,7 +260,7 @@ int rebuild_run(const struct rebuild_request *req)
 	struct err err;
 	int r = lock_machine(req->host, LIMIT_LOCK_COMMAND_US, &lock, &err);
 
-	r = r == -EBUSY ? r : fetch_read_machine(req->host, &b.machine, &err);
+	r = r == -EBUSY ? r : machine_read_all(req->host, &b.machine, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
 		r = reason_exit(r);
@@ -268,6 +268,6 @@ int rebuild_run(const struct rebuild_request *req)
 		r = rebuild_all(&b);
 	}
 	cache_list_free(&b.cached);
-	fetch_machine_done(&b.machine);
+	machine_done(&b.machine);
 	return r;
 }

@@ -23,17 +23,13 @@ static int by_name(const void *a, const void *b)
 
 int tree_names(int dirfd, struct strv *ret)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(close_dirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	_cleanup_(close_dirp) DIR *d = NULL;
 	_cleanup_strv_ struct strv names = { 0 };
 	const struct dirent *e;
+	int r = dir_open_at(dirfd, ".", &d);
 
-	if (!d) {
-		int r = -errno;
-
-		close_fdp(&fd);
+	if (r < 0)
 		return r;
-	}
 	for (errno = 0; (e = readdir(d)); errno = 0) {
 		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
 			continue;

@@ -5,6 +5,8 @@
  */
 #include "report.h"
 
+#include "jsontext.h"
+
 #include <fcntl.h>
 #include <sys/resource.h>
 
@@ -285,19 +287,12 @@ int status_read(const struct host *h, json_t **ret)
 	return 0;
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 struct trial status_trial(const json_t *status, const json_t *driver)
 {
 	const json_t *kernel = json_object_get(status, "kernel");
 
-	return (struct trial){ .name = text_of(driver, "name"), .digest = text_of(driver, "digest"),
-			       .release = text_of(kernel, "release"), .build_id = text_of(kernel, "build_id") };
+	return (struct trial){ .name = json_text(driver, "name"), .digest = json_text(driver, "digest"),
+			       .release = json_text(kernel, "release"), .build_id = json_text(kernel, "build_id") };
 }
 
 int status_begin(const struct host *h, const struct kernel *k, json_t **ret, struct err *err)
@@ -318,7 +313,7 @@ json_t *status_entry(const json_t *status, const char *driver)
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "drivers"), i, entry)
-		if (streq(text_of(entry, "name"), driver))
+		if (streq(json_text(entry, "name"), driver))
 			return entry;
 	return NULL;
 }
@@ -329,7 +324,7 @@ int status_put_entry(json_t *status, const char *driver, json_t *entry)
 	size_t i;
 
 	for (i = 0; i < json_array_size(drivers); i++)
-		if (streq(text_of(json_array_get(drivers, i), "name"), driver))
+		if (streq(json_text(json_array_get(drivers, i), "name"), driver))
 			return json_array_set_new(drivers, i, entry) < 0 ? -ENOMEM : 0;
 	return json_array_append_new(drivers, entry) < 0 ? -ENOMEM : 0;
 }

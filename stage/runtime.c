@@ -10,21 +10,15 @@
 #include "boot.h"
 #include "cache.h"
 #include "choose.h"
-#include "fetch.h"
+#include "jsontext.h"
 #include "limit.h"
 #include "lock.h"
 #include "log.h"
+#include "machine.h"
 #include "nvidia.h"
 #include "receive.h"
 #include "runtimelinks.h"
 #include "runtimenew.h"
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 /* --- the version --- */
 
@@ -34,7 +28,7 @@ static const char *text_of(const json_t *o, const char *key)
  */
 static int check_module(const struct host *h, const struct driver *d, const json_t *module, struct err *err)
 {
-	const char *name = text_of(module, "name"), *from = text_of(module, "from");
+	const char *name = json_text(module, "name"), *from = json_text(module, "from");
 	_cleanup_free_ char *path = str_printf("sys/module/%s/version", name);
 	char version[LIMIT_NAME_BYTES + 1];
 	int r;
@@ -231,7 +225,7 @@ static int run_driver(const struct source_request *req, json_t *told, bool netwo
 
 static bool is_loaded(const json_t *told)
 {
-	return streq(text_of(told, "reason"), reason_word(0));
+	return streq(json_text(told, "reason"), reason_word(0));
 }
 
 static json_t *find_told(const json_t *status, const char *name)
@@ -240,7 +234,7 @@ static json_t *find_told(const json_t *status, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "drivers"), i, told)
-		if (streq(text_of(told, "name"), name) && is_loaded(told))
+		if (streq(json_text(told, "name"), name) && is_loaded(told))
 			return told;
 	return NULL;
 }
@@ -256,7 +250,7 @@ static bool has_loaded(const json_t *status)
 	return false;
 }
 
-static int run_machine(const struct host *h, const struct fetch_machine *m, json_t *status, bool network,
+static int run_machine(const struct host *h, const struct machine *m, json_t *status, bool network,
 		       bool *ret_wanted, struct err *err)
 {
 	for (size_t i = 0; i < m->config.n_drivers; i++) {
@@ -267,7 +261,7 @@ static int run_machine(const struct host *h, const struct fetch_machine *m, json
 						    .keys = &ring, .config = &m->config, .driver = &d,
 						    .kind = KIND_RUNTIME, .until_us = now_us() + time_us };
 		json_t *told = find_told(status, d.name);
-		_cleanup_free_ char *version = strdup(text_of(told, "version"));
+		_cleanup_free_ char *version = strdup(json_text(told, "version"));
 		int r;
 
 		if (!told || d.error.code < 0)
@@ -288,7 +282,7 @@ static int run_machine(const struct host *h, const struct fetch_machine *m, json
 int runtime_run(const struct host *h, json_t *status, bool network, bool *ret_wanted, struct err *err)
 {
 	_cleanup_close_ int lock = -EBADF;
-	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
+	_cleanup_machine_ struct machine m = { 0 };
 	int r;
 
 	*ret_wanted = false;
@@ -296,7 +290,7 @@ int runtime_run(const struct host *h, json_t *status, bool network, bool *ret_wa
 		return 0;
 	if (lock_machine(h, network ? LIMIT_LOCK_COMMAND_US : LIMIT_LOCK_US, &lock, err) < 0)
 		log_warning("%s", err->text);
-	r = fetch_read_machine_silently(h, &m, err);
+	r = machine_read(h, &m, err);
 	if (r == 0 && !m.config.off)
 		r = run_machine(h, &m, status, network, ret_wanted, err);
 	return r;
@@ -305,7 +299,7 @@ int runtime_run(const struct host *h, json_t *status, bool network, bool *ret_wa
 /* --- old ones --- */
 
 /* Versions of this driver whose modules are cached for some kernel: one to come, or one to go back to. */
-static int cached_versions(const struct host *h, const struct fetch_machine *m, const struct cache_list *l,
+static int cached_versions(const struct host *h, const struct machine *m, const struct cache_list *l,
 			   const struct driver *d, struct strv *keep, struct err *err)
 {
 	_cleanup_keyring_ struct keyring ring = { 0 };
@@ -330,14 +324,14 @@ static char *active_tree(const struct host *h, const json_t *status, const char 
 {
 	_cleanup_free_ char *link = str_printf(RUNTIME_LINK_DIR "/%s", name);
 	_cleanup_close_ int fd = link ? host_root_open(h, link, O_PATH | O_NOFOLLOW) : -EBADF;
-	const char *told = text_of(json_object_get(find_told(status, name), "runtime"), "path");
+	const char *told = json_text(json_object_get(find_told(status, name), "runtime"), "path");
 	char target[LIMIT_PATH_BYTES * 2];
 	ssize_t n = *told || fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
 
 	return *told ? strdup(told) : n < 0 ? NULL : strndup(target, (size_t)n);
 }
 
-static int prune_driver(const struct host *h, const struct fetch_machine *m, const struct cache_list *l,
+static int prune_driver(const struct host *h, const struct machine *m, const struct cache_list *l,
 			const json_t *status, const struct driver *d, bool dry, struct strv *ret, struct err *err)
 {
 	_cleanup_free_ char *active = active_tree(h, status, d->name);
@@ -354,7 +348,7 @@ static int prune_driver(const struct host *h, const struct fetch_machine *m, con
 
 int runtime_prune(const struct host *h, bool dry, struct strv *ret, struct err *err)
 {
-	_cleanup_fetch_machine_ struct fetch_machine m = { 0 };
+	_cleanup_machine_ struct machine m = { 0 };
 	_cleanup_cache_list_ struct cache_list cached = { 0 };
 	_cleanup_close_ int any = host_root_open(h, RUNTIME_DIR, O_PATH);
 	json_t *status = NULL;
@@ -364,7 +358,7 @@ int runtime_prune(const struct host *h, bool dry, struct strv *ret, struct err *
 		return 0;
 	if (status_read(h, &status) < 0)
 		status = NULL;
-	r = fetch_read_machine_silently(h, &m, err);
+	r = machine_read(h, &m, err);
 	if (r == 0)
 		r = cache_read(h, m.config.cache, &cached, err);
 	for (size_t i = 0; r == 0 && i < m.config.n_drivers; i++)

@@ -7,15 +7,9 @@
 #include <time.h>
 
 #include "gate.h"
+#include "jsontext.h"
 #include "log.h"
 #include "report.h"
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 static void print_list(const char *label, const json_t *list, const char *member)
 {
@@ -26,7 +20,7 @@ static void print_list(const char *label, const json_t *list, const char *member
 		return;
 	printf("  %-9s", label);
 	json_array_foreach(list, i, j)
-		printf("%s%s", i ? " " : "", member ? text_of(j, member) : json_string_value(j));
+		printf("%s%s", i ? " " : "", member ? json_text(j, member) : json_string_value(j));
 	printf("\n");
 }
 
@@ -48,7 +42,7 @@ static void print_phases(const json_t *phases, long long total_us)
 		return;
 	printf("  %-9s%.1f ms", "time", (double)total_us / 1000);
 	json_array_foreach(phases, i, j)
-		printf("%s%s %.1f", i ? ", " : ": ", text_of(j, "name"),
+		printf("%s%s %.1f", i ? ", " : ": ", json_text(j, "name"),
 		       (double)json_integer_value(json_object_get(j, "us")) / 1000);
 	printf("\n");
 }
@@ -56,34 +50,34 @@ static void print_phases(const json_t *phases, long long total_us)
 static void print_firmware(const json_t *f)
 {
 	if (json_is_object(f))
-		printf("  %-9s%s: %s\n", "firmware", text_of(f, "reason"), *text_of(f, "text") ? text_of(f, "text") :
-									     text_of(f, "origin"));
+		printf("  %-9s%s: %s\n", "firmware", json_text(f, "reason"), *json_text(f, "text") ? json_text(f, "text") :
+									     json_text(f, "origin"));
 }
 
 static void print_runtime(const json_t *r)
 {
-	const char *path = text_of(r, "path");
+	const char *path = json_text(r, "path");
 
 	if (!json_is_object(r))
 		return;
-	printf("  %-9s%s: %s", "runtime", text_of(r, "reason"), *path ? path : text_of(r, "text"));
-	printf("%s%s\n", *text_of(r, "link") ? ", as " : "", text_of(r, "link"));
+	printf("  %-9s%s: %s", "runtime", json_text(r, "reason"), *path ? path : json_text(r, "text"));
+	printf("%s%s\n", *json_text(r, "link") ? ", as " : "", json_text(r, "link"));
 	print_lines("warning", json_object_get(r, "warnings"));
 }
 
 static void print_driver(const json_t *d)
 {
 	const json_t *rejected = json_object_get(d, "rejected");
-	int code = reason_from_word(text_of(d, "reason"));
+	int code = reason_from_word(json_text(d, "reason"));
 	json_t *j;
 	size_t i;
 
-	printf("%s %s: %s: %s\n", text_of(d, "name"), text_of(d, "version"), text_of(d, "reason"), text_of(d, "text"));
-	if (*text_of(d, "digest")) {
-		printf("  %-9s%s, serial %lld, signed by key %s\n", "bundle", text_of(d, "digest"),
-		       (long long)json_integer_value(json_object_get(d, "serial")), text_of(d, "key_id"));
-		if (*text_of(d, "cached"))
-			printf("  %-9s%s\n", "cached", text_of(d, "cached"));
+	printf("%s %s: %s: %s\n", json_text(d, "name"), json_text(d, "version"), json_text(d, "reason"), json_text(d, "text"));
+	if (*json_text(d, "digest")) {
+		printf("  %-9s%s, serial %lld, signed by key %s\n", "bundle", json_text(d, "digest"),
+		       (long long)json_integer_value(json_object_get(d, "serial")), json_text(d, "key_id"));
+		if (*json_text(d, "cached"))
+			printf("  %-9s%s\n", "cached", json_text(d, "cached"));
 	}
 	print_firmware(json_object_get(d, "firmware"));
 	print_runtime(json_object_get(d, "runtime"));
@@ -92,7 +86,7 @@ static void print_driver(const json_t *d)
 	print_list("nodes", json_object_get(d, "nodes"), NULL);
 	print_phases(json_object_get(d, "phases"), (long long)json_integer_value(json_object_get(d, "us")));
 	json_array_foreach(rejected, i, j)
-		printf("  %-9s%s: %s: %s\n", "refused", text_of(j, "origin"), text_of(j, "reason"), text_of(j, "text"));
+		printf("  %-9s%s: %s: %s\n", "refused", json_text(j, "origin"), json_text(j, "reason"), json_text(j, "text"));
 	print_lines("warning", json_object_get(d, "warnings"));
 	print_lines("kernel", json_object_get(d, "kernel_log"));
 	if (reason_exit(code) != EXIT_DONE)
@@ -101,11 +95,11 @@ static void print_driver(const json_t *d)
 
 static void print_cdi(const json_t *cdi)
 {
-	if (*text_of(cdi, "file"))
-		printf("containers: %s, %lld mounts\n", text_of(cdi, "file"),
+	if (*json_text(cdi, "file"))
+		printf("containers: %s, %lld mounts\n", json_text(cdi, "file"),
 		       (long long)json_integer_value(json_object_get(cdi, "mounts")));
-	else if (*text_of(cdi, "other"))
-		printf("containers: left to %s\n", text_of(cdi, "other"));
+	else if (*json_text(cdi, "other"))
+		printf("containers: left to %s\n", json_text(cdi, "other"));
 	print_list("devices", json_object_get(cdi, "devices"), NULL);
 	print_lines("warning", json_object_get(cdi, "warnings"));
 }
@@ -139,14 +133,14 @@ static void print_next(const json_t *next)
 
 	if (!json_is_object(next))
 		return;
-	printf("next boot: kernel %s (%s): %s\n", *text_of(kernel, "release") ? text_of(kernel, "release") : "?",
-	       text_of(kernel, "how"), json_is_true(json_object_get(next, "ready")) ? "ready" : "not ready");
+	printf("next boot: kernel %s (%s): %s\n", *json_text(kernel, "release") ? json_text(kernel, "release") : "?",
+	       json_text(kernel, "how"), json_is_true(json_object_get(next, "ready")) ? "ready" : "not ready");
 	printf("  %-9s%s", "update", hold ? "held" : "may go on");
 	if (hold) {
 		print_when(" since ", json_object_get(gate, "since"));
 		print_when(" until ", json_object_get(gate, "until"));
 	}
-	printf(": %s\n", text_of(gate, "why"));
+	printf(": %s\n", json_text(gate, "why"));
 }
 
 static int exit_code(const json_t *drivers)
@@ -155,7 +149,7 @@ static int exit_code(const json_t *drivers)
 	size_t i;
 
 	json_array_foreach(drivers, i, d) {
-		enum exit_code e = reason_exit(reason_from_word(text_of(d, "reason")));
+		enum exit_code e = reason_exit(reason_from_word(json_text(d, "reason")));
 
 		if (e != EXIT_DONE)
 			return e;
@@ -188,8 +182,8 @@ int status_run(const struct host *h, bool json)
 	} else {
 		kernel = json_object_get(status, "kernel");
 		finish = json_object_get(status, "finish");
-		printf("kernel %s %s, in the %s at %.3f s%s\n", text_of(kernel, "release"), text_of(kernel, "machine"),
-		       text_of(status, "stage"), (double)json_integer_value(json_object_get(status, "started_us")) / 1e6,
+		printf("kernel %s %s, in the %s at %.3f s%s\n", json_text(kernel, "release"), json_text(kernel, "machine"),
+		       json_text(status, "stage"), (double)json_integer_value(json_object_get(status, "started_us")) / 1e6,
 		       json_is_object(finish) ? ", finished in the real root" : "");
 		print_lines("warning", json_object_get(status, "warnings"));
 		json_array_foreach(json_object_get(status, "drivers"), i, d)

@@ -7,21 +7,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include "child.h"
 #include "config.h"
 #include "limit.h"
 #include "load.h"
 #include "nvidia.h"
-
-static bool is_listed(const struct strv *names, const char *module)
-{
-	for (size_t i = 0; i < names->n; i++)
-		if (module_name_equal(names->v[i], module))
-			return true;
-	return false;
-}
 
 /* Modules that use this one, sys/module/NAME/holders: how many, and the first that is not in names. */
 static int look_at_holders(const struct host *h, const char *module, const struct strv *names, uint64_t *ret_n,
@@ -30,23 +21,18 @@ static int look_at_holders(const struct host *h, const char *module, const struc
 	_cleanup_free_ char *path = load_sysfs_path(module, "holders");
 	struct dirent *e;
 	DIR *dir;
-	int fd, r = 0;
+	int r;
 
 	if (!path)
 		return -ENOMEM;
-	fd = openat(h->live_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	r = dir_open_at(h->live_fd, path, &dir);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	while (r == 0 && (e = readdir(dir))) {
 		if (e->d_name[0] == '.')
 			continue;
 		++*ret_n;
-		if (*ret_other || is_listed(names, e->d_name))
+		if (*ret_other || module_name_listed(names, e->d_name))
 			continue;
 		*ret_other = strdup(e->d_name);
 		r = *ret_other ? 0 : -ENOMEM;
@@ -145,13 +131,13 @@ int unload_modules(const struct host *h, const struct strv *names, const struct 
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < names->n; i++)
-		if (is_listed(named, names->v[i]) && load_is_live(h, names->v[i]))
+		if (module_name_listed(named, names->v[i]) && load_is_live(h, names->v[i]))
 			r = check(h, names->v[i], names, err);
 	/* what serves them is asked while it is there */
 	if (r == 0 && nvidia_plan(h, &nodes, &ignored) < 0)
 		r = err_sys(err, -ENOMEM, "nodes");
 	for (size_t i = names->n; r == 0 && i-- > 0;) {
-		if (!load_is_live(h, names->v[i]) || (!is_listed(named, names->v[i]) && !is_unused(h, names->v[i])))
+		if (!load_is_live(h, names->v[i]) || (!module_name_listed(named, names->v[i]) && !is_unused(h, names->v[i])))
 			continue;
 		r = remove_one(h, names->v[i], err);
 		if (r == 0 && strv_add(removed, names->v[i]) < 0)
