@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "walk.h"
+
 bool str_prefix(const char *str, const char *prefix, const char **ret_rest)
 {
 	size_t n = strlen(prefix);
@@ -253,7 +255,10 @@ int open_resolve(int dirfd, const char *path, int flags, mode_t mode, uint64_t r
 	do {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	} while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-	return fd < 0 ? -errno : (int)fd;
+	if (fd >= 0)
+		return (int)fd;
+	/* a filter says one or the other; EPERM that is about the file is what the walk ends with too */
+	return errno == ENOSYS || errno == EPERM ? walk_open(dirfd, path, flags, mode, resolve) : -errno;
 }
 
 int mkdir_beneath(int dirfd, const char *path, mode_t mode, int *ret_fd)

@@ -122,7 +122,10 @@ int mkdir_beneath(int dirfd, const char *path, mode_t mode, int *ret_fd) _must_c
 /* A directory below dirfd, to read its names; *ret is the caller's, closedir(3). -errno. */
 int dir_open_at(int dirfd, const char *path, DIR **ret) _must_check_;
 
-/* openat2(2). glibc 2.36 has no wrapper. Returns a descriptor or -errno. O_CLOEXEC is added. */
+/*
+ * openat2(2). glibc 2.36 has no wrapper. Returns a descriptor or -errno. O_CLOEXEC is added. Where the call is
+ * refused as such, walk.h takes its place.
+ */
 int open_resolve(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve) _must_check_;
 
 /* "0a1b..." of len bytes; out holds 2 * len + 1. */

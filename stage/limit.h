@@ -24,6 +24,8 @@
 #define LIMIT_UNPACKED_BYTES (2ull << 30)
 /* ustar holds 255; the rest is for the directory it is unpacked into. */
 #define LIMIT_PATH_BYTES 200u
+/* Directories of a path that is walked by us (walk.h): a path of LIMIT_PATH_BYTES has half as many. */
+#define LIMIT_WALK_DEPTH 128u
 /* One name: driver, flavour, module. MODULE_NAME_LEN of the kernel is 56. */
 #define LIMIT_NAME_BYTES 64u
 /* utsname fields are 65 bytes with the NUL. */

@@ -85,6 +85,9 @@ bool can_mount(const struct place *p);
 bool can_make_nodes(const struct place *p);
 bool is_installed(const char *program);
 
+/* From here on openat2(2) fails with this error in this process, as under a filter of systemd. */
+void refuse_openat2(int error);
+
 /* What blocks between these two is interrupted after some seconds, and the test has failed. */
 void must_not_block(void);
 void assert_did_not_block(void);

@@ -316,11 +316,20 @@ int main(void)
 		at_place(test_a_line_that_just_fits_is_read_and_a_longer_one_refused),
 		at_place(test_a_written_file_replaces_the_old_one_at_once),
 		at_place(test_a_file_that_cannot_get_its_name_leaves_nothing),
+		cmocka_unit_test(test_what_is_taken_is_no_longer_owned),
+	};
+	const struct CMUnitTest paths[] = {
 		at_place(test_directories_are_made_beneath),
 		at_place(test_directories_are_not_made_through_links_or_upwards),
 		at_place(test_opened_files_are_closed_on_exec),
-		cmocka_unit_test(test_what_is_taken_is_no_longer_owned),
 	};
+	int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);
 
-	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+	failed += cmocka_run_group_tests_name("base: paths", paths, NULL, NULL);
+	/* there is no way back from a filter */
+	refuse_openat2(ENOSYS);
+	failed += cmocka_run_group_tests_name("base: paths, openat2 is not known", paths, NULL, NULL);
+	refuse_openat2(EPERM);
+	failed += cmocka_run_group_tests_name("base: paths, openat2 is forbidden", paths, NULL, NULL);
+	return failed;
 }
