@@ -40,16 +40,26 @@ static void walk_done(struct walk *w)
 	free(w->path);
 }
 
+static int open_at(int dirfd, const char *name, int flags, mode_t mode)
+{
+	int fd;
+
+	do {
+		fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
 static int step(struct walk *w, const char *name)
 {
-	/* O_DIRECTORY: mounts what is mounted on demand, as the kernel's own walk does */
 	int fd;
 
 	if (w->n == ARRAY_SIZE(w->dirs))
 		return -ENAMETOOLONG;
-	fd = openat(here(w), name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* O_DIRECTORY: mounts what is mounted on demand, as the kernel's own walk does */
+	fd = open_at(here(w), name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	w->dirs[w->n++] = fd;
 	return 0;
 }
@@ -96,16 +106,6 @@ static int follow(struct walk *w, const char *name, uint64_t resolve)
 	return r < 0 ? r : 1;
 }
 
-static int open_last(const struct walk *w, const char *name, int flags, mode_t mode)
-{
-	int fd;
-
-	do {
-		fd = openat(here(w), name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
-	} while (fd < 0 && errno == EINTR);
-	return fd < 0 ? -errno : fd;
-}
-
 static int walk_to_end(struct walk *w, int flags, mode_t mode, uint64_t resolve)
 {
 	bool keeps_link = flags & O_NOFOLLOW || (flags & O_CREAT && flags & O_EXCL);
@@ -118,7 +118,7 @@ static int walk_to_end(struct walk *w, int flags, mode_t mode, uint64_t resolve)
 
 		w->at += strspn(w->at, "/");
 		if (!*w->at)
-			return open_last(w, ".", flags, mode);
+			return open_at(here(w), ".", flags, mode);
 		n = strcspn(w->at, "/");
 		if (n >= sizeof(name))
 			return -ENAMETOOLONG;
@@ -134,7 +134,7 @@ static int walk_to_end(struct walk *w, int flags, mode_t mode, uint64_t resolve)
 		}
 		r = last && keeps_link ? 0 : follow(w, name, resolve);
 		if (r == 0 && last)
-			return open_last(w, name, flags, mode);
+			return open_at(here(w), name, flags | O_NOFOLLOW, mode);
 		if (r == 0)
 			r = step(w, name);
 	}
@@ -146,6 +146,8 @@ int walk_open(int dirfd, const char *path, int flags, mode_t mode, uint64_t reso
 	_cleanup_(walk_done) struct walk w = { 0 };
 	uint64_t scope = resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
 
+	if (resolve == 0)
+		return open_at(dirfd, path, flags, mode);
 	if ((scope != RESOLVE_BENEATH && scope != RESOLVE_IN_ROOT) || resolve & ~(scope | RESOLVE_NO_SYMLINKS))
 		return -ENOSYS;
 	if (!*path)

@@ -87,3 +87,23 @@ def test_modprobe_finds_it_by_alias_and_hands_its_parameters_on(booted):
     said = booted.section("real-root", "probe-alias")
     assert said.code == 0, said.text
     assert {"dummy0", "dummy1", "dummy2"} <= set(booted.text("real-root", "probed-again").split())
+
+
+def test_unload_takes_the_driver_out_and_status_says_whose_doing_it_is(booted):
+    said = booted.section("real-root", "unload-driver")
+    assert said.code == 0, said.text
+    assert not {"virtio_gpu", "drm"} & _names(booted, "unloaded-driver")
+    (driver,) = json.loads(booted.text("real-root", "unloaded-status"))["drivers"]
+    assert driver["reason"] == "disabled" and "by hand" in driver["text"], driver
+    assert "bundle" not in {module["from"] for module in driver["modules"]}
+
+
+def test_udev_brings_it_back_from_the_bundle_for_the_device_that_is_there(booted):
+    """In the sandbox of systemd-udevd.service, by libkmod inside of it."""
+    said = booted.section("real-root", "trigger")
+    assert said.code == 0, said.text
+    assert {"virtio_gpu", "drm"} <= _names(booted, "triggered"), booted.text("real-root", "udev-journal")
+    assert sorted(booted.text("real-root", "triggered-nodes").split()) == ["/dev/dri/card0", "/dev/dri/renderD128"]
+    (driver,) = json.loads(booted.text("real-root", "triggered-status"))["drivers"]
+    assert driver["reason"] == "loaded", driver
+    assert "virtio_gpu" in {module["name"] for module in driver["modules"] if module["from"] == "bundle"}

@@ -251,11 +251,21 @@ static void test_the_limits_hold(void **state)
 static void test_what_it_does_not_do_it_does_not_pretend_to_do(void **state)
 {
 	_cleanup_close_ int top = plant(*state);
-	static const uint64_t others[] = { 0, RESOLVE_NO_SYMLINKS, BENEATH | IN_ROOT, BENEATH | RESOLVE_NO_XDEV,
+	static const uint64_t others[] = { RESOLVE_NO_SYMLINKS, BENEATH | IN_ROOT, BENEATH | RESOLVE_NO_XDEV,
 					   IN_ROOT | RESOLVE_NO_MAGICLINKS, BENEATH | RESOLVE_CACHED };
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		assert_int_equal(walk_open(top, "file", O_RDONLY, 0, others[i]), -ENOSYS);
+}
+
+static void test_nobody_is_kept_where_nobody_asked_for_it(void **state)
+{
+	_cleanup_close_ int top = plant(*state);
+	struct found kernel = look(open_resolve(top, "a/b/escape", O_RDONLY, 0, 0), 0);
+	struct found ours = look(walk_open(top, "a/b/escape", O_RDONLY, 0, 0), 0);
+
+	assert_int_equal(kernel.error, 0);
+	assert_true(is_same(&kernel, &ours));
 }
 
 /* --- while somebody changes the tree --- */
@@ -316,6 +326,7 @@ int main(void)
 		at_place(test_what_a_link_leads_to_is_beneath_or_refused),
 		at_place(test_a_new_file_has_its_mode_and_its_place),
 		at_place(test_the_limits_hold),
+		at_place(test_nobody_is_kept_where_nobody_asked_for_it),
 		at_place(test_what_it_does_not_do_it_does_not_pretend_to_do),
 		at_place(test_nothing_that_is_exchanged_meanwhile_leads_outside),
 	};

@@ -28,5 +28,20 @@ $report real-root unload /run/modulus/bin/modulus unload --module dummy
 $report real-root unloaded $bb cat /proc/modules
 $report real-root probe-alias /usr/sbin/modprobe rtnl-link-dummy numdummies=3
 $report real-root probed-again $bb ls /sys/class/net
+# the driver goes, its device stays: udev finds it by its modalias. A console on the screen would use the driver
+unbind_consoles() {
+    for bind in /sys/class/vtconsole/*/bind; do
+        $bb grep -q 'frame buffer' "${bind%bind}name" && echo 0 > "$bind"
+    done
+}
+unbind_consoles
+$report real-root unload-driver /run/modulus/bin/modulus unload virtio-gpu
+$report real-root unloaded-driver $bb cat /proc/modules
+$report real-root unloaded-status /run/modulus/bin/modulus status --json
+$report real-root trigger udevadm trigger --settle --action=add --subsystem-match=virtio
+$report real-root triggered $bb cat /proc/modules
+$report real-root triggered-nodes $bb find /dev/dri -type c
+$report real-root triggered-status /run/modulus/bin/modulus status --json
+$report real-root udev-journal journalctl --no-pager -o cat -u systemd-udevd.service
 $report real-root end $bb true
 systemctl --no-block poweroff
