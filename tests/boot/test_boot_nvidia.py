@@ -191,10 +191,23 @@ def test_of_the_modules_after_the_one_that_failed_none_is_tried(unknown_gpu):
 
 # --- after the boot ---
 
-def test_peermem_comes_from_the_bundle_by_hand(nvidia_gpu):
+def test_modprobe_finds_peermem_in_the_bundle(nvidia_gpu):
     """Without InfiniBand's own peer memory its init refuses, which only the real module can say."""
     said = nvidia_gpu.boot.section("real-root", "peermem")
-    assert said.code == 5 and "nvidia-peermem: init-failed: nvidia: nvidia_peermem: Invalid argument" in said.text, said.text
+    assert said.code != 0 and "nvidia_peermem: init-failed: nvidia: nvidia_peermem: Invalid argument" in said.text, said.text
+
+
+def _device_nodes(boot, section: str) -> set[str]:
+    return set(boot.text("real-root", section).split())
+
+
+def test_one_module_goes_with_its_nodes_and_modprobe_brings_both_back(nvidia_gpu):
+    boot, uvm = nvidia_gpu.boot, {"/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"}
+    assert boot.section("real-root", "uvm-out").code == 0, boot.text("real-root", "uvm-out")
+    assert boot.section("real-root", "uvm-in").code == 0, boot.text("real-root", "uvm-in")
+    with_uvm, without = _device_nodes(boot, "with-uvm"), _device_nodes(boot, "without-uvm")
+    assert uvm <= with_uvm and with_uvm - without == uvm
+    assert {"/dev/nvidiactl", "/dev/nvidia0"} <= without
 
 
 def test_a_driver_in_use_is_not_unloaded(nvidia_gpu):
@@ -211,6 +224,12 @@ def test_the_driver_goes_with_its_nodes_and_comes_again(nvidia_gpu):
     assert boot.section("real-root", "load").code == 0, boot.text("real-root", "load")
     assert set(LOADED) <= boot.modules("real-root")     # reported by the init, which runs last
     assert boot.driver("real-root", DRIVER)["reason"] == "loaded"
+
+
+def test_container_engines_are_told_of_both(nvidia_gpu):
+    boot = nvidia_gpu.boot
+    assert "modulus-nvidia.json" not in boot.text("real-root", "cdi-gone")
+    assert json.loads(boot.text("real-root", "cdi-again")) == json.loads(boot.text("real-root", "cdi"))
 
 
 def test_udev_and_modprobe_are_told_of_every_module_and_of_its_devices(nvidia_gpu):

@@ -53,18 +53,26 @@ report container /usr/bin/busybox chroot $c /usr/bin/busybox env PATH=/usr/local
     LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64 nvidia-smi
 """
 # out of the kernel by hand, and back
-_BY_HAND = """report peermem /run/modulus/bin/modulus load nvidia-peermem
+_BY_HAND = """report peermem /usr/sbin/modprobe nvidia-peermem
+report uvm-out /run/modulus/bin/modulus unload nvidia-uvm
+report without-uvm /usr/bin/busybox find /dev -name 'nvidia*' -type c
+report uvm-in /usr/sbin/modprobe nvidia-uvm
+report with-uvm /usr/bin/busybox find /dev -name 'nvidia*' -type c
 report in-use sh -c 'exec 3< /dev/nvidiactl; /run/modulus/bin/modulus unload nvidia'
 report unload /run/modulus/bin/modulus unload nvidia
 report unloaded /usr/bin/busybox cat /proc/modules
 report gone /usr/bin/busybox find /dev -name 'nvidia*'
+report cdi-gone /usr/bin/busybox ls /run/cdi
 report load /run/modulus/bin/modulus load nvidia
+report cdi-again /usr/bin/busybox cat /run/cdi/modulus-nvidia.json
 report told /usr/bin/busybox cat /run/modprobe.d/modulus-nvidia.conf
 """
 # firmware and libraries as NVIDIA has them
 _LARGE = {"usr_mib": 128, "root_mib": 448}
 # a loader and a C library, which small machines do without
 _GLIBC = [f"lib/x86_64-linux-gnu/{name}" for name in ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")]
+# what kmod needs beside; it is modprobe by its name
+_KMOD = [f"lib/x86_64-linux-gnu/{name}" for name in ("libzstd.so.1", "liblzma.so.5", "libcrypto.so.3")]
 
 
 def _bundles(shop: Workshop, out: Path, kinds: str, **variables: str) -> list[Path]:
@@ -94,10 +102,11 @@ def _user_space(shop: Workshop) -> dict[str, Path]:
     return {path.name.split(".tar")[0]: path for path in room.glob("*.tar.zst")}
 
 
-def _glibc(shop: Workshop) -> dict[str, Path]:
+def _host_programs(shop: Workshop) -> dict[str, Path]:
     usr = shop.debian / "usr"
-    return {"sbin/ldconfig": usr / "sbin/ldconfig", "lib64/ld-linux-x86-64.so.2": usr / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
-            **{path: usr / path for path in _GLIBC}}
+    return {"sbin/modprobe": usr / "bin/kmod", "sbin/ldconfig": usr / "sbin/ldconfig",
+            "lib64/ld-linux-x86-64.so.2": usr / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+            **{path: (usr / path).resolve() for path in _GLIBC + _KMOD}}
 
 
 def _large(shop: Workshop) -> saved.SavedBoot:
@@ -124,9 +133,11 @@ def _boot(shop: Workshop, name: str, image: Path, state: saved.SavedBoot, device
 def nvidia_gpu(shop: Workshop) -> SimpleNamespace:
     """A GPU that says it is an H100; firmware and libraries are on /usr too."""
     room, made = shop.room("nvidia-gpu"), shop.shared(bundle)
-    (room / "local").symlink_to("../var/usrlocal")
+    links = {"local": "../var/usrlocal", "bin/sh": "busybox"}
+    for path, target in links.items():
+        (room / Path(path).name).symlink_to(target)
     usr = Usr({DRIVER: made}, in_tree=True, needs=IN_TREE, any_kernel=shop.shared(_user_space),
-              files={**_glibc(shop), "local": room / "local"})
+              files={**_host_programs(shop), **{path: room / Path(path).name for path in links}})
     init = _INIT.replace("exec ", f"{_USE}{_BY_HAND}exec ")
     files = {**shop.operator_files({DRIVER: _driver_file(version(made))}), "/etc/ld.so.conf": "include /etc/ld.so.conf.d/*.conf\n"}
     root = small.root_image(room, files, init, size_mib=_LARGE["root_mib"], more={_FAKE_GPU: shop.fake_gpu})
