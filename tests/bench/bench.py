@@ -125,7 +125,7 @@ class Bundle:
     """A real module of Debian's kernel in a signed bundle, and a machine that wants it."""
 
     def __init__(self, folder: Path):
-        kernel = debian.kernel()
+        kernel = debian.kernel(debian.current_release())
         run(MODULUS, "keygen", "--secret", folder / "key", "--public", folder / "key.pub")
         self.path = folder / "www" / PATH.lstrip("/")
         self.path.parent.mkdir()

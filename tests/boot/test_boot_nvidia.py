@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVIDIA's real driver, all of it before switch-root, for a GPU that is there for all that the kernel can tell."""
 
+import hashlib
 import json
 import re
 
 import pytest
 
-from rig.nvidia import DRIVER, version
+from rig import bundles
+from rig.nvidia import DRIVER, majors, nodes, version
 
 # in the order of loading; nvidia-peermem is in the bundle for those who want it later
 LOADED = ["nvidia", "nvidia_uvm", "nvidia_modeset", "nvidia_drm"]
@@ -53,7 +55,7 @@ def test_the_options_of_the_driver_file_are_in_effect(nvidia_gpu):
 
 
 @pytest.mark.parametrize("name", ["nvidia-frontend", "nvidia-uvm", "nvidia-caps", "drm"])
-def test_its_devices_have_majors(nvidia_gpu, name):
+def test_its_devices_havemajors(nvidia_gpu, name):
     assert re.search(rf"^ *\d+ {name}$", nvidia_gpu.boot.text("real-root", "majors"), re.M)
 
 
@@ -63,36 +65,37 @@ def test_the_node_that_the_kernel_makes_is_there_before_switch_root(nvidia_gpu):
     assert "/dev/dri/card0" in boot.driver("initramfs", DRIVER)["nodes"]
 
 
-def _nodes(boot, where: str) -> dict[str, tuple[str, str, str]]:
-    """Path -> major:minor, mode, owner."""
-    lines = (line.split() for line in boot.text(where, "nvidia-nodes").splitlines() if line)
-    return {path: (":".join(str(int(part, 16)) for part in device.split(":")), mode, owner) for path, device, mode, owner in lines}
+@pytest.fixture(params=["boot", "updated"])
+def either(request, nvidia_gpu):
+    """Each boot of that machine: with Debian's current kernel, and with another one."""
+    return getattr(nvidia_gpu, request.param)
 
 
-def _majors(boot) -> dict[str, str]:
-    found = re.findall(r"^ *(\d+) (\S+)$", boot.text("real-root", "majors").partition("Block devices")[0], re.M)
-    return {name: number for number, name in found}
-
-
-def test_the_nodes_that_nobody_else_makes_are_there_before_switch_root(nvidia_gpu):
-    boot = nvidia_gpu.boot
-    majors = _majors(boot)
-    gpu, uvm = majors["nvidia-frontend"], majors["nvidia-uvm"]
+def test_the_nodes_that_nobody_else_makes_are_there_before_switch_root(either):
+    numbers = majors(either)
+    gpu, uvm = numbers["nvidia-frontend"], numbers["nvidia-uvm"]
     expected = {f"/dev/{name}": (device, "666", "0:0") for name, device in (
         ("nvidiactl", f"{gpu}:255"), ("nvidia0", f"{gpu}:0"), ("nvidia-modeset", f"{gpu}:254"), ("nvidia-uvm", f"{uvm}:0"),
         ("nvidia-uvm-tools", f"{uvm}:1"))}
-    found = _nodes(boot, "initramfs")
+    found = nodes(either, "initramfs")
     caps = {path for path in found if path.startswith("/dev/nvidia-caps/")}
     assert {path: found[path] for path in found if path not in caps} == expected
-    assert all(found[path][0].split(":")[0] == majors["nvidia-caps"] for path in caps)
-    assert _nodes(boot, "real-root") == found
-    assert {*expected, "/dev/dri/card0"} <= set(boot.driver("initramfs", DRIVER)["nodes"])
+    assert all(found[path][0].split(":")[0] == numbers["nvidia-caps"] for path in caps)
+    assert nodes(either, "real-root") == found
+    assert {*expected, "/dev/dri/card0"} <= set(either.driver("initramfs", DRIVER)["nodes"])
 
 
-def test_engines_find_them_by_number(nvidia_gpu):
-    boot = nvidia_gpu.boot
-    for path, (device, _, _) in _nodes(boot, "initramfs").items():
-        assert f" {device} -> ../{path.removeprefix('/dev/')}\n" in boot.text("initramfs", "char-links")
+def test_engines_find_them_by_number(either):
+    for path, (device, _, _) in nodes(either, "initramfs").items():
+        assert f" {device} -> ../{path.removeprefix('/dev/')}\n" in either.text("initramfs", "char-links")
+
+
+def test_engines_find_them_by_the_gpus_number(either):
+    told = json.loads(either.text("real-root", "cdi"))
+    assert [device["name"] for device in told["devices"]] == ["0", "all"]
+    for device in told["devices"]:
+        assert [node["path"] for node in device["containerEdits"]["deviceNodes"]] == [
+            "/dev/nvidia0", "/dev/dri/card0", "/dev/dri/renderD128"]
 
 
 def test_the_drivers_control_node_can_be_opened(nvidia_gpu):
@@ -165,7 +168,7 @@ def test_what_operators_looked_at_is_as_it_was(nvidia_gpu):
 
 
 def test_a_gpu_that_the_driver_refuses_has_no_nodes(unknown_gpu):
-    assert _nodes(unknown_gpu.boot, "initramfs") == {}
+    assert nodes(unknown_gpu.boot, "initramfs") == {}
 
 
 def test_the_version_that_runs_is_the_bundles(nvidia_gpu):
@@ -237,3 +240,28 @@ def test_udev_and_modprobe_are_told_of_every_module_and_of_its_devices(nvidia_gp
     assert {line.split()[1] for line in told if line.startswith("install ")} == {*LOADED, "nvidia_peermem"}
     assert "alias pci:v000010DEd*sv*sd*bc03sc02i00* nvidia" in told
     assert any(line.startswith("alias char-major-195-") for line in told)
+
+
+# --- after an update of the OS ---
+
+def test_another_kernel_gets_the_bundle_that_was_brought_for_it(nvidia_gpu):
+    boot, following = nvidia_gpu.updated, nvidia_gpu.following
+    assert nvidia_gpu.boot.section("real-root", "ahead").code == 0, nvidia_gpu.boot.text("real-root", "ahead")
+    releases = [one.status("initramfs")["kernel"]["release"] for one in (nvidia_gpu.boot, boot)]
+    assert releases[1] == nvidia_gpu.other.release and releases[0] != releases[1]
+    driver = boot.driver("initramfs", DRIVER)
+    assert (driver["reason"], driver["source"]) == ("loaded", "cache"), driver
+    assert driver["digest"].endswith(hashlib.sha256(bundles.Parts.of(following).manifest).hexdigest())
+    assert _loaded(driver, "bundle") == LOADED
+    assert set(LOADED) <= boot.modules("initramfs") and not set(LOADED) & boot.modules("before")
+    assert ADDRESS in boot.text("real-root", "bound").split()
+
+
+def test_its_libraries_are_those_that_were_there(nvidia_gpu):
+    """Firmware and libraries are bound to no kernel: nothing is unpacked again."""
+    boot = nvidia_gpu.updated
+    assert boot.section("real-root", "finished").code == 0
+    assert not [line for line in boot.text("real-root", "finished").splitlines() if "runtime of version" in line]
+    assert _runtime(boot)["reason"] == "loaded"
+    assert _runtime(boot)["path"] == _runtime(nvidia_gpu.boot)["path"]
+    assert json.loads(boot.text("real-root", "cdi")) == json.loads(nvidia_gpu.boot.text("real-root", "cdi"))

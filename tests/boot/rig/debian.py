@@ -88,10 +88,31 @@ def _download(folder: Path, packages: list[str]) -> Path:
     return folder / "tree"
 
 
-def kernel() -> Kernel:
-    """Debian's current kernel, unpacked, with its modules indexed."""
-    package = _kernel_package()
-    release = package.removeprefix("linux-image-")
+def current_release() -> str:
+    """That of Debian's current kernel."""
+    return _kernel_package().removeprefix("linux-image-")
+
+
+def other_release(current: str) -> str:
+    """That of another kernel which Debian has together with what compiles modules for it: the oldest of the same series."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = run("apt-cache", *_apt_options(Path(folder)), "search", "--names-only", r"^linux-(image|headers)-[0-9]+\.\S+-amd64$")
+    images, headers = ({line.split()[0].removeprefix(kind) for line in said.splitlines() if line.startswith(kind)}
+                       for kind in ("linux-image-", "linux-headers-"))
+
+    def numbers(release: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", release.removesuffix("-amd64"))]
+
+    # 6.1.0-56-amd64, not its -cloud and -rt
+    found = [release for release in images & headers - {current} if re.fullmatch(r"[0-9.]+[+-](deb)?\d+-amd64", release)]
+    if not found:
+        raise RigError(f"Debian has no other kernel than {current} here")
+    return min(found, key=lambda release: (numbers(release)[:2] != numbers(current)[:2], numbers(release)))
+
+
+def kernel(release: str) -> Kernel:
+    """A kernel of Debian's, unpacked, with its modules indexed."""
+    package = f"linux-image-{release}"
 
     def make(folder: Path) -> None:
         tree = _download(folder, [package])

@@ -51,9 +51,12 @@ class Usr:
 class Workshop:
     """Thread-safe: two guests may be prepared at once."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = lambda line: None):
+    def __init__(self, folder: Path, say: Callable[[str], None] = lambda line: None,
+                 release: Callable[[], str] = debian.current_release):
+        """`release`: of the kernel that everything is made for."""
         self.folder = folder
         self.say = say
+        self._release = release
         self._lock = threading.RLock()
         self._network: dict[str, Path] = {}
         self._shared: dict[Callable, object] = {}
@@ -72,8 +75,17 @@ class Workshop:
     @cached_property
     def kernel(self) -> debian.Kernel:
         with self._lock:
-            self.say("kernel: Debian's current one, fetched once")
-            return debian.kernel()
+            release = self._release()
+            self.say(f"kernel: Debian's {release}, fetched once")
+            return debian.kernel(release)
+
+    @cached_property
+    def for_other_kernel(self) -> "Workshop":
+        """A workshop for another kernel of Debian's; its bundles are signed with the same key."""
+        with self._lock:
+            other = Workshop(self.folder / "other-kernel", self.say, lambda: debian.other_release(self.kernel.release))
+            other.key = self.key
+            return other
 
     @cached_property
     def debian(self) -> Path:

@@ -9,14 +9,17 @@ from types import SimpleNamespace
 from . import bundles, cache, disk, guest, places, saved, small
 from .host import run
 from .machines import Usr, Workshop
+from .report import Report
 
 DRIVER = "nvidia"
 # what the driver's modules depend on, beyond DRM
 IN_TREE = frozenset({"video"})
-_FAKE_GPU = "var/lib/test/fakegpu.ko"
+_TEST = "var/lib/test"
 # before anything else of the disk is used; udev makes a device of it like of any other
-_INSERT = (f"mkdir /run/r && busybox mount -t ext4 -o ro,noload /dev/vda2 /run/r && "
-           f"insmod /run/r/{_FAKE_GPU} mem_base={saved.GPU_AT:#x}")
+INSERT = (f"mkdir /run/r && busybox mount -t ext4 -o ro,noload /dev/vda2 /run/r && "
+           f"insmod /run/r/{_TEST}/$(busybox uname -r)/fakegpu.ko mem_base={saved.GPU_AT:#x}")
+# the bundle for the kernel that comes next
+_NEXT = f"{_TEST}/next.tar.zst"
 _INIT = """#!/usr/bin/busybox sh
 report() {
     /usr/bin/modulus-report real-root "$@"
@@ -67,6 +70,14 @@ report load /run/modulus/bin/modulus load nvidia
 report cdi-again /usr/bin/busybox cat /run/cdi/modulus-nvidia.json
 report told /usr/bin/busybox cat /run/modprobe.d/modulus-nvidia.conf
 """
+# the OS is about to be updated
+_AHEAD = f"""report ahead /run/modulus/bin/modulus cache import /{_NEXT}
+"""
+# the same machine after it
+_UPDATED = """report finished /run/modulus/bin/modulus finish
+report runtime-json /run/modulus/bin/modulus status --json
+report cdi /usr/bin/busybox cat /run/cdi/modulus-nvidia.json
+"""
 # firmware and libraries as NVIDIA has them
 _LARGE = {"usr_mib": 128, "root_mib": 448}
 # a loader and a C library, which small machines do without
@@ -113,6 +124,17 @@ def _large(shop: Workshop) -> saved.SavedBoot:
     return small.save(shop, "saved-large-boot", **_LARGE)
 
 
+def nodes(report: Report, where: str) -> dict[str, tuple[str, str, str]]:
+    """Path -> major:minor, mode, owner."""
+    lines = (line.split() for line in report.text(where, "nvidia-nodes").splitlines() if line)
+    return {path: (":".join(str(int(part, 16)) for part in device.split(":")), mode, owner) for path, device, mode, owner in lines}
+
+
+def majors(report: Report) -> dict[str, str]:
+    found = re.findall(r"^ *(\d+) (\S+)$", report.text("real-root", "majors").partition("Block devices")[0], re.M)
+    return {name: number for number, name in found}
+
+
 def version(made: Path) -> str:
     return json.loads(bundles.Parts.of(made).manifest)["version"]
 
@@ -122,36 +144,49 @@ def _driver_file(wanted: str) -> str:
     return re.sub(r"^Version=.*$", f"Version={wanted}", places.NVIDIA_DRIVER_FILE.read_text(), flags=re.M)
 
 
-def _boot(shop: Workshop, name: str, image: Path, state: saved.SavedBoot, device: str) -> SimpleNamespace:
+def fake_gpu(shop: Workshop) -> dict[str, Path]:
+    return {f"{_TEST}/{shop.kernel.release}/fakegpu.ko": shop.fake_gpu}
+
+
+def boot(shop: Workshop, name: str, layer: Path, state: saved.SavedBoot, device: str) -> Report:
     """`device`: words of the initramfs' shell that bring the GPU."""
-    room = image.parent
-    boot = state.boot(name, room, guest.disk_drive(disk.overlay(image, room / "disk.qcow2")), f"{device}; busybox umount /run/r")
-    shop.say(f"{name}: booted in {boot.seconds:.0f} s ({boot.accelerator})")
-    return SimpleNamespace(boot=boot, bundle=shop.shared(bundle))
+    report = state.boot(name, layer.parent, guest.disk_drive(layer), f"{device}; busybox umount /run/r")
+    shop.say(f"{name}: booted in {report.seconds:.0f} s ({report.accelerator})")
+    return report
 
 
 def nvidia_gpu(shop: Workshop) -> SimpleNamespace:
-    """A GPU that says it is an H100; firmware and libraries are on /usr too."""
-    room, made = shop.room("nvidia-gpu"), shop.shared(bundle)
+    """A GPU that says it is an H100; firmware and libraries are on /usr too. `updated`: booted again from the /usr of another
+    OS, with another kernel and no bundle of modules; the one for that kernel was imported before."""
+    room, made, other = shop.room("nvidia-gpu"), shop.shared(bundle), shop.for_other_kernel
+    following = other.shared(bundle)
     links = {"local": "../var/usrlocal", "bin/sh": "busybox"}
     for path, target in links.items():
         (room / Path(path).name).symlink_to(target)
-    usr = Usr({DRIVER: made}, in_tree=True, needs=IN_TREE, any_kernel=shop.shared(_user_space),
-              files={**_host_programs(shop), **{path: room / Path(path).name for path in links}})
-    init = _INIT.replace("exec ", f"{_USE}{_BY_HAND}exec ")
+    files = {**_host_programs(shop), **{path: room / Path(path).name for path in links}}
+    usr = Usr({DRIVER: made}, in_tree=True, needs=IN_TREE, any_kernel=shop.shared(_user_space), files=files)
+    other_usr = Usr(in_tree=True, needs=IN_TREE, any_kernel=shop.shared(_user_space), files=files)
+    init = _INIT.replace("exec ", f"if [ $(/usr/bin/busybox uname -r) = {other.kernel.release} ]; then\n{_UPDATED}"
+                                  f"else\n{_USE}{_BY_HAND}{_AHEAD}fi\nexec ")
     files = {**shop.operator_files({DRIVER: _driver_file(version(made))}), "/etc/ld.so.conf": "include /etc/ld.so.conf.d/*.conf\n"}
-    root = small.root_image(room, files, init, size_mib=_LARGE["root_mib"], more={_FAKE_GPU: shop.fake_gpu})
-    image = small.make_disk(room, shop.usr_image(room, "usr", usr), root, **_LARGE)
-    return _boot(shop, "nvidia-gpu", image, shop.shared(_large), _INSERT)
+    root = small.root_image(room, files, init, size_mib=_LARGE["root_mib"],
+                            more={**fake_gpu(shop), **fake_gpu(other), _NEXT: following})
+    images = [one.usr_image(room, f"usr-{one.kernel.release}", whose) for one, whose in ((shop, usr), (other, other_usr))]
+    disks = [small.make_disk(room, image, root, **_LARGE, name=image.stem) for image in images]
+    layer = disk.overlay(disks[0], room / "disk.qcow2")
+    first = boot(shop, "nvidia-gpu", layer, shop.shared(_large), INSERT)
+    disk.exchange_base(layer, disks[1])
+    updated = boot(other, "nvidia-gpu-updated", layer, other.shared(_large), INSERT)
+    return SimpleNamespace(boot=first, bundle=made, updated=updated, following=following, other=other.kernel)
 
 
 def unknown_gpu(shop: Workshop) -> SimpleNamespace:
     """A GPU in whose registers the driver finds no chip that it knows."""
     room, made = shop.room("unknown-gpu"), shop.shared(bundle)
-    root = small.root_image(room, shop.operator_files({DRIVER: _driver_file(version(made))}), _INIT,
-                            more={_FAKE_GPU: shop.fake_gpu})
+    root = small.root_image(room, shop.operator_files({DRIVER: _driver_file(version(made))}), _INIT, more=fake_gpu(shop))
     image = small.make_disk(room, shop.usr_image(room, "usr", Usr({DRIVER: made}, in_tree=True, needs=IN_TREE)), root)
-    return _boot(shop, "unknown-gpu", image, small.saved_boot(shop), f"{_INSERT} boot0=0 boot42=0")
+    layer = disk.overlay(image, room / "disk.qcow2")
+    return SimpleNamespace(boot=boot(shop, "unknown-gpu", layer, small.saved_boot(shop), f"{INSERT} boot0=0 boot42=0"))
 
 
 ALL = {scenario.__name__: scenario for scenario in (nvidia_gpu, unknown_gpu)}

@@ -35,7 +35,7 @@ def root_image(folder: Path, files: dict[str, str], init: str | None = None, siz
     for path, text in files.items():
         trees.write(tree / path.lstrip("/"), text)
     for path, source in (more or {}).items():
-        (tree / path).parent.mkdir(parents=True)
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, tree / path)
     if init:
         trees.write(tree / INIT.lstrip("/"), init, 0o755)
@@ -48,9 +48,10 @@ def root_image(folder: Path, files: dict[str, str], init: str | None = None, siz
     return image
 
 
-def make_disk(folder: Path, usr: Path, root: Path, usr_mib: int = USR_MIB, root_mib: int = ROOT_MIB) -> Path:
+def make_disk(folder: Path, usr: Path, root: Path, usr_mib: int = USR_MIB, root_mib: int = ROOT_MIB,
+              name: str = "disk") -> Path:
     """A disk that a boot takes that was saved with one of these sizes."""
-    return disk.assemble(folder / "disk.raw", [
+    return disk.assemble(folder / f"{name}.raw", [
         disk.Partition("USR-A", disk.TYPE_USR, UUID_USR, usr, usr_mib),
         disk.Partition("ROOT", disk.TYPE_ROOT, UUID_ROOT, root, root_mib)])
 
