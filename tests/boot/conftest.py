@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from rig import faultboots, guest, injected, nvidia, places, powercut, scenarios
+from rig import faultboots, guest, injected, mimic, nvidia, places, powercut, scenarios
 from rig.machines import Workshop
 
 GUESTS_AT_ONCE = int(os.environ.get("MODULUS_GUESTS") or min(2, os.cpu_count() or 1))
 
 # the longest first
-MACHINES = powercut.ALL | nvidia.ALL | injected.ALL | scenarios.ALL | faultboots.ALL
+MACHINES = powercut.ALL | nvidia.ALL | mimic.ALL | injected.ALL | scenarios.ALL | faultboots.ALL
 
 _pool = ThreadPoolExecutor(GUESTS_AT_ONCE, thread_name_prefix="guest")
 _boots: dict[str, Future] = {}

@@ -64,13 +64,14 @@ class Programs:
 
     def build_of_module(self, kernel: Kernel, key: KeyPair, output: Path, name: str, module: Path,
                         module_key: ModuleKey | None = None, with_build_id: bool = True, serial: int = 1,
-                        flavor: str = "", match: str = "") -> Path:
-        """A signed bundle of one module file, which gets the kernel's own signature by `module_key` as well.
+                        flavor: str = "", match: str = "", more: tuple[Path, ...] = ()) -> Path:
+        """A signed bundle of one module file and some `more`, which get the kernel's own signature by `module_key` as well.
 
         Without a build-id the builder sees neither the kernel's image nor its Module.symvers."""
         folder = output.with_suffix(".modules")
         folder.mkdir()
-        shutil.copy(module, folder)
+        for file in (module, *more):
+            shutil.copy(file, folder)
         run(self.modulus, "build", "--name", name, "--version", "1", "--serial", serial, "--kernel", kernel.release,
             "--kernel-dir", kernel.modules if with_build_id else folder, *(_identity(kernel) if with_build_id else []),
             *(["--module-key", module_key.secret, "--module-cert", module_key.certificate] if module_key else []),

@@ -126,6 +126,12 @@ class Workshop:
             return made[modules.FAKE_GPU]
 
     @cached_property
+    def mimic(self) -> dict[str, Path]:
+        """Modules that show in /proc what NVIDIA's show, by name."""
+        with self._lock:
+            return modules.obtain(self.programs, self.kernel, self.build_tree, modules.MIMIC, symvers=True)
+
+    @cached_property
     def faults(self) -> dict[str, Path]:
         """Modules that misbehave, by name. One imports what the kernel does not export, so nothing is compared."""
         with self._lock:

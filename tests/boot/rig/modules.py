@@ -15,6 +15,7 @@ HELLO = "hello_gpu"
 FAULTS = "faults"
 RIVAL = "rival"
 FAKE_GPU = "fakegpu"
+MIMIC = "mimic"
 # struct modversion_info: a CRC, then the symbol's name in a field of this size
 _CRC_BYTES = 8
 _NAME_BYTES = 56

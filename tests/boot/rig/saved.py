@@ -20,9 +20,9 @@ from .guest import Hardware
 from .host import RigError
 from .report import Report
 
-# what the kernel uses, and behind it what a fake GPU's BARs lead to
+# what the kernel uses, and behind it what the BARs of fake GPUs lead to: 64 MiB for each of four
 SYSTEM_MIB = 512
-GPU_MIB = 64
+GPU_MIB = 4 * 64
 GPU_AT = SYSTEM_MIB << 20
 MEMORY_MIB = SYSTEM_MIB + GPU_MIB
 PAUSED = "@paused"
