@@ -125,7 +125,7 @@ def accelerator(kernel: Kernel) -> str:
         (folder / "accelerator").write_text("kvm" if "probe: alive" in said else "tcg")
 
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text()
-    return (cache.kept("accelerator", cache.digest(boot_id, kernel.release), probe, keep=1) / "accelerator").read_text()
+    return (cache.kept("accelerator", cache.digest(boot_id, kernel.release), probe, keep=2) / "accelerator").read_text()
 
 
 def disk_drive(layer: Path) -> list[str]:
