@@ -21,6 +21,7 @@ struct bundle {
 	size_t header_len, signatures_at;
 	size_t next; /* chunk */
 	uint8_t *stored, *plain;
+	bool have_chunk;		/* `stored` is that of `next`, and good */
 	size_t stored_done, plain_done; /* of the chunk under way; both 0: none is */
 	ZSTD_DCtx *zstd;
 	bundle_tee_fn tee;
@@ -293,18 +294,28 @@ static int decompress_some(struct bundle *b, const struct manifest_chunk *c, siz
 	return (want == 0) == (b->plain_done == c->size) ? 0 : -E_CORRUPT;
 }
 
+int bundle_read_chunk(struct bundle *b, struct err *err)
+{
+	int r;
+
+	if (b->have_chunk || b->next == b->manifest->n_chunks)
+		return 0;
+	r = begin_chunk(b, &b->manifest->chunks[b->next], err);
+	b->have_chunk = r == 0;
+	return r;
+}
+
 int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err)
 {
 	const struct manifest_chunk *c;
-	int r = 0;
+	int r;
 
 	if (b->next == b->manifest->n_chunks) {
 		drop_buffers(b);
 		return at_end(b, err);
 	}
 	c = &b->manifest->chunks[b->next];
-	if (bundle_begins_chunk(b))
-		r = begin_chunk(b, c, err);
+	r = bundle_read_chunk(b, err);
 	if (r < 0)
 		return r;
 	*ret = b->plain + b->plain_done;
@@ -315,6 +326,7 @@ int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err 
 	if (b->tee && b->tee(b->tee_ctx, b->stored, c->stored) < 0)
 		b->tee = NULL;
 	b->plain_done = b->stored_done = 0;
+	b->have_chunk = false;
 	b->next++;
 	return 1;
 }

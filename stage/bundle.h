@@ -59,5 +59,10 @@ void bundle_set_partial(struct bundle *b, int fd);
 int bundle_next(struct bundle *b, const void **ret, size_t *ret_len, struct err *err) _must_check_;
 /* Will the next call begin another chunk, or find the end? */
 bool bundle_begins_chunk(const struct bundle *b);
+/*
+ * Where that is so: reads and checks the chunk now, and what bundle_next() gave stays as it is. For whoever is not done
+ * with that yet; bundle_next() does it itself where nobody did. 0, or what bundle_next() would return.
+ */
+int bundle_read_chunk(struct bundle *b, struct err *err) _must_check_;
 
 #endif

@@ -41,8 +41,12 @@ static int take_some(struct tar *t, uint64_t max, const uint8_t **ret, size_t *r
 		const void *bytes;
 		int r;
 
-		if (bundle_begins_chunk(t->bundle))
+		if (bundle_begins_chunk(t->bundle)) { /* its own hash, while those of the files catch up */
+			r = bundle_read_chunk(t->bundle, t->err);
+			if (r < 0)
+				return r;
 			hasher_wait(t->hasher);
+		}
 		r = bundle_next(t->bundle, &bytes, &t->left, t->err);
 		if (r < 0)
 			return r;
