@@ -421,7 +421,7 @@ build/bench/%: tests/bench/%.c build/config build/ready | build/bench
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< -lzstd $(or_say)
 
-bench: all build/bench/floor build/bench/transfer build/bench/timed
+bench: all initrd build/bench/floor build/bench/transfer build/bench/timed
 	@$(PYTHON) tests/bench/bench.py
 
 # --- fuzz ------------------------------------------------------------------------------------------

@@ -4,17 +4,19 @@
  * memory, where the kernel can take them. No hash, no signature, no manifest, no dependencies: the least
  * that any loader does, for comparison.
  *
- * floor FILE           reads, decompresses, writes into a memfd
- * floor FILE insert    and inserts the modules, in the order of the tar
+ * floor FILE            reads, decompresses, writes into a memfd
+ * floor FILE MODULE[:PARAMETERS]...
+ *                       and inserts those modules, in the order of the tar; then prints "inserted NAME NANOSECONDS" of each
  */
-#include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ZSTD_STATIC_LINKING_ONLY
@@ -43,9 +45,40 @@ static void write_all(int fd, const char *bytes, size_t len)
 #define TAR_BLOCK ((size_t)512)
 #define TAR_SIZE_AT 124
 
-/* The tar is one of ours: nothing but files, the modules first. */
-static void insert_modules(int fd)
+#define MODULES 64
+#define NAME_BYTES 64
+
+static int64_t now_ns(void)
 {
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* "a/b/nvidia-drm.ko" -> "nvidia_drm", and its parameters. NULL: not a module of these. */
+static const char *wants(const char *path, char *const wanted[], char ret_name[NAME_BYTES])
+{
+	const char *file = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	size_t len = strlen(file);
+
+	if (len <= 3 || len >= NAME_BYTES || strcmp(file + len - 3, ".ko") != 0)
+		return NULL;
+	len -= 3;
+	for (size_t i = 0; i < len; i++)
+		ret_name[i] = file[i] == '-' ? '_' : file[i];
+	ret_name[len] = '\0';
+	for (; *wanted; wanted++)
+		if (strncmp(*wanted, ret_name, len) == 0 && ((*wanted)[len] == ':' || (*wanted)[len] == '\0'))
+			return *wanted + len + ((*wanted)[len] == ':');
+	return NULL;
+}
+
+/* The tar is one of ours: nothing but files, the modules first. `wanted`: a list that NULL ends. */
+static void insert_modules(int fd, char *const wanted[])
+{
+	struct { char name[NAME_BYTES]; int64_t took; } done[MODULES];
+	size_t n = 0;
 	struct stat st;
 	char *tar;
 
@@ -55,26 +88,32 @@ static void insert_modules(int fd)
 	if (tar == MAP_FAILED)
 		fail("mmap");
 	for (size_t at = 0; at + TAR_BLOCK < (size_t)st.st_size && tar[at];) {
-		size_t size = strtoull(tar + at + TAR_SIZE_AT, NULL, 8), name = strlen(tar + at);
+		size_t size = strtoull(tar + at + TAR_SIZE_AT, NULL, 8);
+		const char *parameters = n < MODULES ? wants(tar + at, wanted, done[n].name) : NULL;
 
-		if (name > 3 && strcmp(tar + at + name - 3, ".ko") == 0 &&
-		    syscall(SYS_init_module, tar + at + TAR_BLOCK, size, "") < 0 && errno != EEXIST)
-			fail(tar + at);
+		if (parameters) {
+			int64_t began = now_ns();
+
+			if (syscall(SYS_init_module, tar + at + TAR_BLOCK, size, parameters) < 0)
+				fail(tar + at);
+			done[n++].took = now_ns() - began;
+		}
 		at += TAR_BLOCK + (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
 	}
+	for (size_t i = 0; i < n; i++)
+		printf("inserted %s %lld\n", done[i].name, (long long)done[i].took);
 }
 
 int main(int argc, char **argv)
 {
-	int insert = argc == 3 && strcmp(argv[2], "insert") == 0;
-	int in = argc == 2 || insert ? open(argv[1], O_RDONLY) : -1, out = memfd_create("modules", 0);
+	int in = argc > 1 ? open(argv[1], O_RDONLY) : -1, out = memfd_create("modules", 0);
 	size_t size = ZSTD_DStreamOutSize();
 	char *bytes = malloc(READ_BYTES), *plain = malloc(size);
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
 	ssize_t n;
 
 	if (in < 0 || out < 0 || !bytes || !plain || !zstd)
-		fail(argc == 2 || insert ? argv[1] : "usage: floor FILE [insert]");
+		fail(argc > 1 ? argv[1] : "usage: floor FILE [MODULE...]");
 	while ((n = read(in, bytes, READ_BYTES)) > 0) {
 		ZSTD_inBuffer from = { bytes, (size_t)n, 0 };
 
@@ -88,7 +127,7 @@ int main(int argc, char **argv)
 	}
 	if (n < 0)
 		fail("read");
-	if (insert)
-		insert_modules(out);
+	if (argc > 2)
+		insert_modules(out, argv + 2);
 	return 0;
 }

@@ -1,51 +1,128 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rounds of `make bench` that insert modules: in one guest with a real kernel, the host's web server at hand.
+"""What `make bench` measures with modules that really go into a kernel: in a guest, the host's web server at hand.
 
-The guest's PID 1 (rounds.sh) unloads everything before each contender; what they take is measured inside.
+The guest's PID 1 (rounds.sh) unloads the driver before each contender; what they take is measured inside.
 """
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rig import bundles, disk, guest, small
-from rig.machines import USR_ARGUMENTS, Usr, Workshop, driver_file
+from rig import bundles, disk, guest, nvidia, saved, small
+from rig.host import run
+from rig.machines import ROOT_ARGUMENT, USR_ARGUMENTS, Usr, Workshop, driver_file
 from program import BUILD, MODULUS_BOOT
 
-DRIVER = "virtio-gpu"
-SCRIPT = Path(__file__).with_name("rounds.sh")
-# software emulation takes seconds to draw a console, and a console keeps the driver from being unloaded
-ARGUMENTS = ["rw", *USR_ARGUMENTS, f"init={small.INIT}", "drm_kms_helper.fbdev_emulation=0"]
+SCRIPTS = {name: Path(__file__).with_name(f"{name}.sh") for name in ("rounds", "shell")}
+# Machines with a GPU have more CPUs than one. Software emulation takes seconds to draw a console, and a console keeps the
+# driver from being unloaded. Behind what the kernel uses is what the BARs of a fake GPU lead to.
+CPUS = 2
+NO_CONSOLE = "fbdev_emulation=0"
+SYSTEM_MIB = 1024
+ARGUMENTS = ["rw", *USR_ARGUMENTS, f"init={small.INIT}", f"drm_kms_helper.{NO_CONSOLE}",
+             f"memmap={saved.GPU_MIB}M${SYSTEM_MIB << 20:#x}"]
+# what a shell script unpacks and loads modules with
+TOOLS = {"tar": "/usr/bin/tar", "zstd": "/usr/bin/zstd", "depmod": "/usr/bin/kmod", "modprobe": "/usr/bin/kmod"}
 
 
-def seconds(folder: Path, rounds: int, serve) -> tuple[Path, dict[str, list[float]]]:
-    """The bundle, and contender -> seconds of each round. `serve` makes a web server of a folder, with a port."""
-    shop = Workshop(folder / "workshop")
-    room = shop.room("bench")
-    bundle = shop.bundle(room, DRIVER)
+@dataclass(frozen=True)
+class Payload:
+    """A bundle of a real driver, and what it takes to have it in a kernel and to get it out again."""
+    name: str
+    what: str
+    bundle: Callable[[Workshop, Path], Path]
+    match: str
+    wanted: str                             # what a script loads
+    unload: str                             # in this order
+    needs: frozenset[str] = frozenset()     # of the kernel's own; live before anything is timed
+    device: str = ""                        # the shell's words that bring it
+
+
+VIRTIO = Payload("virtio-gpu", "virtio_gpu and all it needs", lambda shop, room: shop.bundle(room, "virtio-gpu"), "pci:v00001AF4d00001050*",
+                 "virtio-gpu", "virtio_gpu virtio_dma_buf drm_shmem_helper drm_kms_helper drm")
+NVIDIA = Payload("nvidia", "NVIDIA's open modules", lambda shop, room: nvidia.bundle(shop), "pci:v000010DEd*", "nvidia-drm nvidia-uvm",
+                 "nvidia_drm nvidia_modeset nvidia_uvm nvidia", frozenset({"drm_kms_helper", "video"}),
+                 f"$bb insmod /bench/fakegpu/fakegpu.ko mem_base={SYSTEM_MIB << 20:#x}")
+
+
+# contender -> what became of the driver, and where its bundle came from
+EXPECTED = {"miss": ("loaded", "http"), "hit": ("loaded", "cache"), "usr": ("loaded", "usr"), "none": ("no-device", None)}
+
+
+@dataclass
+class Runs:
+    """Of each contender."""
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))      # seconds, children's too
+    resident: dict[str, int] = field(default_factory=lambda: defaultdict(int))          # bytes, at most
+    inserts: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))  # seconds
+
+
+def measure(shop: Workshop, payload: Payload, rounds: int, serve: Callable) -> tuple[Path, Runs]:
+    """The bundle, and how long each took in each round. `serve` makes a web server of a folder, with a port."""
+    room = shop.room(f"bench-{payload.name}")
+    bundle = payload.bundle(shop, room)
     www = room / "www"
     www.mkdir()
     bundles.copy(bundle, www / bundle.name)
     server = serve(www)
-    source = f"[Source]\nFrom=cache: http://{guest.HOST_ADDRESS}:{server.port}/{bundle.name}\n"
-    programs = {f"bench/{name}/{name}": BUILD / "bench" / name for name in ("timed", "floor", "transfer")}
-    root = small.root_image(room, shop.operator_files({DRIVER: driver_file(extra=source)}), SCRIPT.read_text(), more={
-        **programs, "bench/modulus/modulus-boot": MODULUS_BOOT, "bench/bundle/bundle.tar.zst": bundle})
-    layer = disk.overlay(small.make_disk(room, shop.usr_image(room, "usr", Usr()), root), room / "disk.qcow2")
+    version = json.loads(bundles.Parts.of(bundle).manifest)["version"]
+    sources = {"net": f"cache: http://{guest.HOST_ADDRESS}:{server.port}/{bundle.name}", "usr": "usr:"}
+    files = {f"/bench/conf/{name}.conf": driver_file(version, payload.match, f"[Source]\nFrom={source}\n")
+             for name, source in sources.items()}
+    files["/bench/conf/none.conf"] = driver_file(version, "pci:v0000FFFFd*")
+    files["/bench/settings"] = (f"rounds={rounds} port={server.port} path=/{bundle.name} bytes={bundle.stat().st_size} "
+                                f"name={payload.name}\nwanted='{payload.wanted}'\nunload='{payload.unload}'\n"
+                                f"floor='{payload.unload.replace('drm_kms_helper', f'drm_kms_helper:{NO_CONSOLE}')}'\n"
+                                f"needs='{' '.join(sorted(payload.needs))}'\nrelease={shop.kernel.release}\n"
+                                f"bring_device() {{ {payload.device or ':'}; }}\n")
+    more = {f"bench/{name}/{name}": BUILD / "bench" / name for name in ("timed", "floor", "transfer")}
+    more |= {"bench/modulus/modulus-boot": MODULUS_BOOT, "bench/bundle/bundle.tar.zst": bundle, "bench/shell/shell.sh": SCRIPTS["shell"]}
+    if payload.device:
+        more["bench/fakegpu/fakegpu.ko"] = shop.fake_gpu
+    root = small.root_image(room, {**shop.operator_files({}), **files}, SCRIPTS["rounds"].read_text(), size_mib=96, more=more)
+    usr = shop.usr_image(room, "usr", Usr({payload.name: bundle}, needs=payload.needs, files=_tools()))
+    layer = disk.overlay(small.make_disk(room, usr, root, usr_mib=64, root_mib=96), room / "disk.qcow2")
+    hardware = guest.Hardware(layer, network=True, memory_mib=SYSTEM_MIB + saved.GPU_MIB, more=("-smp", str(CPUS)))
     try:
-        shop.boot("bench", room, shop.network_initramfs(), [
-            *ARGUMENTS, f"bench.rounds={rounds}", f"bench.port={server.port}", f"bench.path=/{bundle.name}",
-            f"bench.bytes={bundle.stat().st_size}"], layer, network=True)
+        shop.start("bench", room, shop.network_initramfs(), [ROOT_ARGUMENT, *ARGUMENTS], hardware)
     finally:
         server.close()
     return bundle, _read((room / "bench.report").read_text())
 
 
-def _read(text: str) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"miss": [], "floor": [], "transfer": []}
-    for line in text.splitlines():
-        name, *rest = line.split()[:3] or [""]
-        if name in found and len(rest) == 2:
-            if rest[1] != "0":
-                raise SystemExit(f"bench: in the guest {name} ended with {rest[1]}:\n{text}")
-            found[name].append(int(rest[0]) / 1e9)
-        if name == '"source":' and rest != ['"http",']:
-            raise SystemExit(f"bench: in the guest the bundle came from {rest[0]}:\n{text}")
+def _tools() -> dict[str, Path]:
+    """Path below /usr -> the build machine's own file: the tools and the libraries that they are linked with."""
+    found = {f"bin/{name}": Path(program) for name, program in TOOLS.items()}
+    for program in set(TOOLS.values()):
+        for library in re.findall(r"(/\S+) \(0x", run("ldd", program)):
+            found[library.removeprefix("/usr").lstrip("/")] = Path(library).resolve()
     return found
+
+
+def _read(text: str) -> Runs:
+    """Lines of timed.c, of floor.c, and a status.json after each run of ours."""
+    runs = Runs()
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "timed":
+            name, *numbers = rest.split()
+            took, code, cpu, resident = map(int, numbers)
+            if code:
+                raise SystemExit(f"bench: in the guest {name} ended with {code}:\n{text}")
+            runs.seconds[name].append(took / 1e9)
+            runs.cpu[name].append(cpu / 1e6)
+            runs.resident[name] = max(runs.resident[name], resident << 10)
+        elif kind == "inserted":
+            module, took = rest.split()
+            runs.inserts["floor"][module].append(int(took) / 1e9)
+        elif kind == "status":
+            name, _, status = rest.partition(" ")
+            (driver,) = json.loads(status)["drivers"]
+            if (driver["reason"], driver["source"]) != EXPECTED[name]:
+                raise SystemExit(f"bench: in the guest {name}: {driver['reason']} from {driver['source']}: {driver['text']}")
+            for module in driver["modules"]:
+                runs.inserts[name][module["name"].replace("-", "_")].append(module["us"] / 1e6)
+    return runs

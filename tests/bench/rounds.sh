@@ -2,17 +2,13 @@
 # shellcheck shell=dash
 # SPDX-License-Identifier: Apache-2.0
 # PID 1 of the guest of `make bench`: the same modules into the same kernel, round after round, by each contender.
-# On the kernel command line: bench.rounds=, bench.port= (of the host's web server), bench.path=, bench.bytes=
+# /bench/settings says which, and how often.
 
 bb=/usr/bin/busybox
-for word in $($bb cat /proc/cmdline); do
-    case $word in
-        bench.rounds=*) rounds=${word#*=} ;;
-        bench.port=*) port=${word#*=} ;;
-        bench.path=*) path=${word#*=} ;;
-        bench.bytes=*) bytes=${word#*=} ;;
-    esac
-done
+# shellcheck source=/dev/null
+. /bench/settings
+: "${rounds:?}" "${port:?}" "${path:?}" "${bytes:?}" "${name:?}" "${unload:?}" "${floor:?}" "${needs?}" "${release:?}"
+export wanted release
 
 exec > /dev/ttyS1 2>&1
 for link in /sys/class/net/e*; do
@@ -20,23 +16,41 @@ for link in /sys/class/net/e*; do
     $bb ip addr add 10.0.2.15/24 dev "${link##*/}"
     $bb ip route add default via 10.0.2.2
 done
+for module in $needs; do
+    /usr/bin/modprobe "$module"
+done
+bring_device
 
-# a kernel as if nobody had loaded anything, a cache as if nobody had fetched
+# a kernel as if nobody had loaded anything
 forget() {
-    for module in virtio_gpu virtio_dma_buf drm_shmem_helper drm_kms_helper drm; do
+    for module in $unload; do
         [ ! -e "/sys/module/$module" ] || $bb rmmod "$module"
     done
-    $bb rm -rf /var/lib/modulus /run/modulus
+    $bb rm -rf /run/modulus /run/modprobe.d /run/shell
+}
+
+# CONTENDER CONF: ours, with that driver file
+ours() {
+    forget
+    $bb cp "/bench/conf/$2.conf" "/etc/modulus/$name.conf"
+    /bench/timed/timed "$1" /bench/modulus/modulus-boot boot
+    echo "status $1 $($bb tr -d '\n' < /run/modulus/status.json)"
 }
 
 round=0
 while [ "$round" -lt "$rounds" ]; do
-    forget
-    /bench/timed/timed miss /bench/modulus/modulus-boot boot
-    $bb grep -m 1 '"source"' /run/modulus/status.json
-    forget
-    /bench/timed/timed floor /bench/floor/floor /bench/bundle/bundle.tar.zst insert
+    $bb rm -rf /var/lib/modulus
+    ours miss net
+    $bb sync # a boot that finds the cache full is a later one
     /bench/timed/timed transfer /bench/transfer/transfer 10.0.2.2 "$port" "$path" "$bytes"
+    ours hit net
+    forget
+    # shellcheck disable=SC2086 # modules, each a word
+    /bench/timed/timed floor /bench/floor/floor /bench/bundle/bundle.tar.zst $floor
+    ours usr usr
+    forget
+    /bench/timed/timed shell /bench/shell/shell.sh /bench/bundle/bundle.tar.zst
+    ours none none
     round=$((round + 1))
 done
 /usr/bin/modulus-report real-root end $bb true
