@@ -79,7 +79,7 @@ BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils 
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	patch python3 python3-pytest python3-yaml python3-jsonschema python3-kubernetes python3-cryptography python3-zstandard \
-	man-db jq minisign strace openssl kmod systemd cpio zstd lz4 \
+	man-db jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
 	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping
