@@ -50,9 +50,10 @@ static const char network_usage[] =
 	"  --help      this text\n";
 
 static const char status_usage[] =
-	"usage: modulus status [--json]\n\n"
+	"usage: modulus status [--json | --timeline]\n\n"
 	"Says for each driver what happened at this boot, why, and what to do.\n\n"
 	"  --json      the report as it is in /run/modulus/status.json\n"
+	"  --timeline  where the time went, a bar for each phase and each module\n"
 	"  --root DIR  accepted for symmetry; the report is in /run of the running system\n"
 	"  --help      this text\n\n"
 	"exit: 0 when every driver is loaded, has no device or is disabled; else as boot\n";
@@ -61,6 +62,7 @@ static const char status_usage[] =
 static const struct option options[] = { { "root", required_argument, NULL, 'r' },
 					 { "live-root", required_argument, NULL, 'L' },
 					 { "json", no_argument, NULL, 'j' },
+					 { "timeline", no_argument, NULL, 't' },
 					 { "shutdown", no_argument, NULL, 's' },
 					 { "driver", required_argument, NULL, 'd' },
 					 { "runtime", no_argument, NULL, 'R' },
@@ -69,7 +71,8 @@ static const struct option options[] = { { "root", required_argument, NULL, 'r' 
 
 struct boot_options {
 	const char *root, *live, *driver;
-	bool json, shutdown, runtime;
+	enum status_form form;
+	bool shutdown, runtime;
 };
 
 /* own: letters of the options that not all commands have. -1: go on; otherwise the exit code. */
@@ -78,9 +81,10 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (strchr("jsdR", c) && !strchr(own, c))
+		if (strchr("jtsdR", c) && !strchr(own, c))
 			return cmd_usage(argv[0], c == 'j' ? "--json is for status" :
-								 "--driver, --runtime and --shutdown are for finish");
+					c == 't' ? "--timeline is for status" :
+						   "--driver, --runtime and --shutdown are for finish");
 		switch (c) {
 		case 'r':
 			ret->root = optarg;
@@ -89,7 +93,10 @@ static int parse(int argc, char **argv, const char *usage, const char *own, stru
 			ret->live = optarg;
 			break;
 		case 'j':
-			ret->json = true;
+		case 't':
+			if (ret->form != STATUS_TEXT)
+				return cmd_usage(argv[0], "--json and --timeline exclude each other");
+			ret->form = c == 'j' ? STATUS_JSON : STATUS_TIMELINE;
 			break;
 		case 's':
 			ret->shutdown = true;
@@ -176,7 +183,7 @@ int cmd_status(int argc, char **argv)
 {
 	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
 	struct boot_options o = { 0 };
-	int r = begin(argc, argv, status_usage, "j", &o, &h);
+	int r = begin(argc, argv, status_usage, "jt", &o, &h);
 
-	return r >= 0 ? r : status_run(&h, o.json);
+	return r >= 0 ? r : status_run(&h, o.form);
 }

@@ -10,6 +10,7 @@
 #include "jsontext.h"
 #include "log.h"
 #include "report.h"
+#include "timeline.h"
 
 static void print_list(const char *label, const json_t *list, const char *member)
 {
@@ -157,11 +158,35 @@ static int exit_code(const json_t *drivers)
 	return EXIT_DONE;
 }
 
-int status_run(const struct host *h, bool json)
+static void print_text(const json_t *status, const json_t *next)
 {
-	const json_t *kernel, *finish;
-	json_t *status, *next, *d;
+	const json_t *kernel = json_object_get(status, "kernel"), *drivers = json_object_get(status, "drivers");
+	json_t *d;
 	size_t i;
+
+	printf("kernel %s %s, in the %s at %.3f s%s\n", json_text(kernel, "release"), json_text(kernel, "machine"),
+	       json_text(status, "stage"), (double)json_integer_value(json_object_get(status, "started_us")) / 1e6,
+	       json_is_object(json_object_get(status, "finish")) ? ", finished in the real root" : "");
+	print_lines("warning", json_object_get(status, "warnings"));
+	json_array_foreach(drivers, i, d)
+		print_driver(d);
+	print_cdi(json_object_get(status, "cdi"));
+	if (json_array_size(drivers) == 0)
+		printf("no driver is configured\n");
+	print_next(next);
+}
+
+static void print_json(json_t *status, json_t *next)
+{
+	if (next)
+		json_object_set(status, "next", next);
+	json_dumpf(status, stdout, JSON_INDENT(1));
+	printf("\n");
+}
+
+int status_run(const struct host *h, enum status_form form)
+{
+	json_t *status, *next;
 	int r;
 
 	r = status_read(h, &status);
@@ -174,25 +199,12 @@ int status_run(const struct host *h, bool json)
 		return EXIT_SYSTEM;
 	}
 	next = read_next(h);
-	if (json) {
-		if (next)
-			json_object_set(status, "next", next);
-		json_dumpf(status, stdout, JSON_INDENT(1));
-		printf("\n");
-	} else {
-		kernel = json_object_get(status, "kernel");
-		finish = json_object_get(status, "finish");
-		printf("kernel %s %s, in the %s at %.3f s%s\n", json_text(kernel, "release"), json_text(kernel, "machine"),
-		       json_text(status, "stage"), (double)json_integer_value(json_object_get(status, "started_us")) / 1e6,
-		       json_is_object(finish) ? ", finished in the real root" : "");
-		print_lines("warning", json_object_get(status, "warnings"));
-		json_array_foreach(json_object_get(status, "drivers"), i, d)
-			print_driver(d);
-		print_cdi(json_object_get(status, "cdi"));
-		if (json_array_size(json_object_get(status, "drivers")) == 0)
-			printf("no driver is configured\n");
-		print_next(next);
-	}
+	if (form == STATUS_JSON)
+		print_json(status, next);
+	else if (form == STATUS_TIMELINE)
+		timeline_print(status);
+	else
+		print_text(status, next);
 	r = exit_code(json_object_get(status, "drivers"));
 	json_decref(next);
 	json_decref(status);

@@ -7,7 +7,9 @@
 
 #include "host.h"
 
-/* Prints what happened at this boot (json: the file as it is) to stdout; the exit code. */
-int status_run(const struct host *h, bool json);
+enum status_form { STATUS_TEXT, STATUS_JSON, STATUS_TIMELINE };
+
+/* Prints what happened at this boot to stdout, STATUS_JSON: the file as it is; the exit code. */
+int status_run(const struct host *h, enum status_form form);
 
 #endif

@@ -7,7 +7,7 @@ import pytest
 
 from bundlemaker import UNKNOWN_KEY, modules, renamed, signed_by
 from fakehost import ADDRESS
-from program import CONFIG, DONE, KERNEL, NO_BUNDLE, SYSTEM, UNTRUSTED, modulus, snapshot
+from program import CONFIG, DONE, KERNEL, NO_BUNDLE, SYSTEM, UNTRUSTED, USAGE, modulus, snapshot
 
 
 
@@ -85,6 +85,37 @@ def test_status_says_what_why_and_what_to_do(several):
     assert "  to do    no signature by a key in /etc/modulus/keys" in text
 
 
+def test_the_timeline_draws_each_phase_on_one_scale(several):
+    several.boot()
+    report = json.loads(several.status_file.read_text())
+    (driver,) = (one for one in report["drivers"] if one["name"] == "gpu")
+    driver["us"] = 1000
+    driver["phases"] = [{"name": "source", "us": 250}, {"name": "load", "us": 500}, {"name": "nodes", "us": 1}, {"name": "late", "us": 249}]
+    driver["modules"] = [{"name": "alpha", "from": "bundle", "us": 300}, {"name": "beta", "from": "live", "us": 0},
+                         {"name": "gamma", "from": "kernel", "us": 200}]
+    report["drivers"] = [driver]
+    several.status_file.write_text(json.dumps(report))
+    said = several.status("--timeline")
+    lines = said.stdout.splitlines()
+    assert said.returncode == DONE and lines[0].startswith("boot: ") and lines[1] == "gpu: loaded, 1.0 ms"
+    bars = {line.split()[0].partition("|")[0]: line.partition("|")[2].partition("|")[0] for line in lines[2:]}
+    assert list(bars) == ["source", "load", "alpha", "gamma", "nodes", "late"]
+    assert {len(bar) for bar in bars.values()} == {44}
+    spans = {name: (bar.index("#"), bar.count("#")) for name, bar in bars.items()}
+    assert spans == {"source": (0, 11), "load": (11, 22), "alpha": (11, 13), "gamma": (24, 9), "nodes": (33, 1), "late": (33, 11)}
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_timeline_of_a_driver_that_did_nothing_is_its_reason(several):
+    several.boot()
+    assert "absent: no-device, 0.0 ms" in several.status("--timeline").stdout.splitlines()
+
+
+def test_a_report_is_shown_in_one_way(several):
+    several.boot()
+    assert several.status("--timeline", "--json").returncode == USAGE
+
+
 def test_status_without_drivers(machine):
     machine.boot()
     done = machine.status()
@@ -122,6 +153,7 @@ def test_a_report_with_odd_entries_does_not_crash(machine, driver):
     machine.write_live("run/modulus/status.json", f'{{"format": 1, "drivers": [{driver}]}}')
     for command in ("status", "finish", "bless"):
         assert modulus(command, *machine.roots).returncode in (DONE, SYSTEM)
+    assert machine.status("--timeline").returncode in (DONE, SYSTEM)
 
 
 def test_the_report_is_replaced_whole(machine):
