@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -30,9 +30,13 @@ from program import BUILD, MODULUS, MODULUS_BOOT, environment       # noqa: E402
 from rig import debian                                              # noqa: E402
 from rig.machines import Workshop                                   # noqa: E402
 
+import chart                                                        # noqa: E402
+import growth                                                       # noqa: E402
 import inguest                                                      # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
+GROWTH_ROUNDS = 5
+GROWTH_MAX = 1.1        # "linear", with the noise of a median of five
 WARM_UP = 2             # rounds that are not counted: caches fill, the CPU's clock settles
 MODULE = "amdgpu"       # the largest module of Debian's kernel: 19.5 MB, of the size of NVIDIA's
 PATH = "/bundle.tar.zst"
@@ -235,6 +239,16 @@ def as_json(groups: list[Group]) -> list[dict]:
             for group in groups]
 
 
+def growth_table(grown: list[growth.Growth]) -> str:
+    lines = ["", "growth: one thing larger, all others small; here, nothing inserted"]
+    for one in grown:
+        steps = ", ".join(f"{step.size}: {step.seconds * 1e3:.1f} ms, {step.resident / MIB:.1f} MiB" for step in one.steps)
+        lines += [f"  {one.what} ({one.unit}): {steps}",
+                  f"  {'':<4}{'steepest step, linear is 1':<48}{one.worst:>8.2f} x    (at most {GROWTH_MAX}): "
+                  + ("reached" if one.worst <= GROWTH_MAX else "NOT REACHED")]
+    return "\n".join(lines)
+
+
 def go_first() -> str:
     """Before most of what else this machine does, the web server and the contenders alike; where that is allowed. Not at
     real-time priority: the CPUs of a guest would leave nothing to the thread of QEMU's that answers them."""
@@ -250,10 +264,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="modulus-bench-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
         shop = Workshop(Path(folder) / "workshop")
         measured = [*(measure_in_guest(shop, payload) for payload in (inguest.VIRTIO, inguest.NVIDIA)), measure_here(Path(folder))]
+        grown = growth.measure(Path(folder) / "growth", GROWTH_ROUNDS)
     conditions = {"rounds": ROUNDS, "cpus": os.cpu_count(), "load": os.getloadavg()[0], "priority": priority}
-    (BUILD / "bench.json").write_text(json.dumps({**conditions, "groups": as_json(measured)}, indent=1) + "\n")
+    result = {**conditions, "groups": as_json(measured), "growth": [asdict(one) for one in grown]}
+    (BUILD / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    (BUILD / "bench.svg").write_text(chart.draw(result))
     print(", ".join(f"{what} {value}" for what, value in conditions.items()))
     print(table(measured))
+    print(growth_table(grown))
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def build_without(option: str) -> list[str]:
     (["--no-such-option"], "--no-such-option: no such command"),
     (["boot", "word"], "boot: takes no arguments"),
     (["boot", "--json"], "boot: --json is for status"),
+    (["boot", "--timeline"], "boot: --timeline is for status"),
     (["boot", "--no-such"], "--no-such"),
     (["boot", "--root"], "requires an argument"),
     (["finish", "word"], "finish: takes no arguments"),
