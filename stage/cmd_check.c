@@ -16,13 +16,15 @@
 #include "report.h"
 
 static const char check_usage[] =
-	"usage: modulus check [--kernel REL | --next [--gate]] [--config FILE [--keys DIR]] [--json]\n"
-	"                     [--root DIR]\n\n"
-	"Would a kernel get its drivers? Without --kernel and --next: the running one. Looks where a\n"
+	"usage: modulus check [--kernel REL | (--next | --next-usr DIR) [--gate]]\n"
+	"                     [--config FILE [--keys DIR]] [--json] [--root DIR]\n\n"
+	"Would a kernel get its drivers? Without a word about it: the running one. Looks where a\n"
 	"boot would look. Local bundles are read to their end, of those in the network the header.\n"
 	"Changes nothing.\n\n"
 	"  --kernel REL   the kernel of this release\n"
 	"  --next         the kernel of the next boot\n"
+	"  --next-usr DIR that of the /usr that is mounted there, which an update has written and not\n"
+	"                 made the next one yet\n"
 	"  --gate         may an update go on? 0: yes; else Gate= of a driver holds it, since when is\n"
 	"                 remembered, and modulus status shows it. touch " GATE_OPEN "\n"
 	"                 lets updates go on until the next boot\n"
@@ -35,6 +37,7 @@ static const char check_usage[] =
 
 static const struct option options[] = { { "kernel", required_argument, NULL, 'k' },
 					 { "next", no_argument, NULL, 'n' },
+					 { "next-usr", required_argument, NULL, 'u' },
 					 { "gate", no_argument, NULL, 'g' },
 					 { "config", required_argument, NULL, 'c' },
 					 { "keys", required_argument, NULL, 'K' },
@@ -45,7 +48,7 @@ static const struct option options[] = { { "kernel", required_argument, NULL, 'k
 					 { 0 } };
 
 struct check {
-	const char *root, *live, *release, *file, *keys;
+	const char *root, *live, *release, *next_usr, *file, *keys;
 	bool ask_next, ask_gate, json;
 	struct host host;
 	struct cmdline cmdline;
@@ -76,7 +79,8 @@ static int find_kernel(struct check *c, struct err *err)
 		fetch_for_kernel(&c->host, &c->kernel, c->release);
 	if (r < 0 || !c->ask_next)
 		return r;
-	r = next_kernel(&c->host, &c->kernel, &c->next, err);
+	r = c->next_usr ? next_kernel_in(c->next_usr, &c->next, err)
+			: next_kernel(&c->host, &c->kernel, &c->next, err);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
@@ -231,15 +235,23 @@ static int run(struct check *c)
 int cmd_check(int argc, char **argv)
 {
 	_cleanup_(check_done) struct check c = { .host = { .root_fd = -EBADF, .live_fd = -EBADF }, .next = NEXT_NONE };
+	unsigned int kernels = 0;
 	int o;
 
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (o) {
 		case 'k':
 			c.release = optarg;
+			kernels++;
 			break;
 		case 'n':
 			c.ask_next = true;
+			kernels++;
+			break;
+		case 'u':
+			c.ask_next = true;
+			c.next_usr = optarg;
+			kernels++;
 			break;
 		case 'g':
 			c.ask_gate = true;
@@ -267,11 +279,11 @@ int cmd_check(int argc, char **argv)
 	}
 	if (optind < argc)
 		return cmd_usage(argv[0], "takes options only");
-	if (c.release && c.ask_next)
-		return cmd_usage(argv[0], "--kernel and --next exclude each other");
+	if (kernels > 1)
+		return cmd_usage(argv[0], "--kernel, --next and --next-usr exclude each other");
 	if (c.release && !installed_is_release(c.release))
 		return cmd_usage(argv[0], "--kernel is not a kernel's release");
 	if (c.ask_gate && (!c.ask_next || c.file))
-		return cmd_usage(argv[0], "--gate is for --next, and for the machine's own drivers");
+		return cmd_usage(argv[0], "--gate is for --next or --next-usr, and for the machine's own drivers");
 	return run(&c);
 }

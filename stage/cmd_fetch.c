@@ -11,15 +11,19 @@
 #include "log.h"
 
 static const char fetch_usage[] =
-	"usage: modulus fetch [--kernel REL | --next | --all] [--refresh] [--every DURATION]\n"
-	"                     [--root DIR] [NAME...]\n\n"
+	"usage: modulus fetch [--kernel REL | --next | --next-usr DIR | --all] [--present] [--refresh]\n"
+	"                     [--every DURATION] [--root DIR] [NAME...]\n\n"
 	"Brings the bundles of the named drivers (default: all that are configured) into the cache,\n"
 	"verified completely, for the running kernel or another one. One that is there already is\n"
 	"verified and not transferred again. The network is the host's own business here.\n\n"
 	"  --kernel REL  for this release\n"
 	"  --next        for the kernel of the next boot; when that is the running one there is\n"
 	"                nothing to do\n"
+	"  --next-usr DIR\n"
+	"                for the kernel of the /usr that is mounted there, which an update has written\n"
+	"                and not made the next one yet\n"
 	"  --all         for the running kernel, the next one and all that are installed\n"
+	"  --present     only drivers whose device is here; with none of them nothing is asked\n"
 	"  --refresh     ask the network whether it has something newer than what is cached; what\n"
 	"                has not changed there costs one small answer\n"
 	"  --every DURATION\n"
@@ -30,7 +34,9 @@ static const char fetch_usage[] =
 
 static const struct option options[] = { { "kernel", required_argument, NULL, 'k' },
 					 { "next", no_argument, NULL, 'n' },
+					 { "next-usr", required_argument, NULL, 'u' },
 					 { "all", no_argument, NULL, 'a' },
+					 { "present", no_argument, NULL, 'p' },
 					 { "refresh", no_argument, NULL, 'f' },
 					 { "every", required_argument, NULL, 'e' },
 					 { "root", required_argument, NULL, 'r' },
@@ -83,6 +89,14 @@ int cmd_fetch(int argc, char **argv)
 			req.which = c == 'n' ? FETCH_NEXT : FETCH_ALL;
 			kernels++;
 			break;
+		case 'u':
+			req.which = FETCH_NEXT;
+			req.next_usr = optarg;
+			kernels++;
+			break;
+		case 'p':
+			req.present = true;
+			break;
 		case 'f':
 			req.refresh = true;
 			break;
@@ -103,7 +117,7 @@ int cmd_fetch(int argc, char **argv)
 		}
 	}
 	if (kernels > 1)
-		return cmd_usage(argv[0], "--kernel, --next and --all exclude each other");
+		return cmd_usage(argv[0], "--kernel, --next, --next-usr and --all exclude each other");
 	if (req.release && !installed_is_release(req.release))
 		return cmd_usage(argv[0], "--kernel is not a kernel's release");
 	req.names = &names;

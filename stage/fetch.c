@@ -119,6 +119,25 @@ static int fetch_driver(const struct source_request *modules, bool refresh, stru
 	return r;
 }
 
+/* Has a driver nothing to do on this machine? A file that cannot be used is no such thing: it is said. */
+static bool is_left_out(const struct fetch_request *f, const struct machine *m, const struct driver *d, struct err *why)
+{
+	const struct boot b = { .host = f->host, .config = &m->config, .devices = &m->devices };
+
+	return f->present && !boot_has_work(&b, d, why) && reason_exit(why->code) == EXIT_DONE;
+}
+
+/* Nobody here has: then nothing is asked either, the next kernel included. */
+static bool is_idle(const struct fetch_request *f, const struct machine *m)
+{
+	struct err why;
+
+	for (size_t i = 0; i < m->config.n_drivers; i++)
+		if (!is_left_out(f, m, &m->config.drivers[i], &why))
+			return false;
+	return f->names->n == 0 && m->config.n_drivers > 0;
+}
+
 /* Every driver, for m->kernel; next: that one's own /usr, or NULL. */
 static int fetch_drivers(const struct fetch_request *f, const struct machine *m, const struct next_kernel *next)
 {
@@ -138,6 +157,10 @@ static int fetch_drivers(const struct fetch_request *f, const struct machine *m,
 		if (f->names->n && !strv_has(f->names, d->name))
 			continue;
 		found++;
+		if (is_left_out(f, m, d, &err)) {
+			log_info("%s: %s: %s", d->name, reason_word(err.code), err.text);
+			continue;
+		}
 		if (r == 0)
 			r = keyring_load(f->host, d->trust_usr, &ring, &err);
 		if (r == 0)
@@ -166,7 +189,7 @@ void fetch_for_next(const struct next_kernel *next, struct kernel *k)
 static int find_next(const struct fetch_request *f, const struct machine *m, struct next_kernel *ret)
 {
 	struct err err;
-	int r = next_kernel(f->host, &m->kernel, ret, &err);
+	int r = f->next_usr ? next_kernel_in(f->next_usr, ret, &err) : next_kernel(f->host, &m->kernel, ret, &err);
 
 	if (r < 0)
 		log_error("%s: %s", reason_word(r), err.text);
@@ -231,6 +254,10 @@ int fetch_run(const struct fetch_request *f)
 	if (r < 0) {
 		log_error("%s", err.text);
 		return reason_exit(r);
+	}
+	if (is_idle(f, &m)) {
+		log_info("no driver that is configured has its device here");
+		return EXIT_DONE;
 	}
 	if (f->which == FETCH_NEXT)
 		r = fetch_next(f, &m);

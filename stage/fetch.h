@@ -24,6 +24,8 @@ struct fetch_request {
 	const struct host *host;
 	enum fetch_which which;
 	const char *release; /* NULL: the running kernel's */
+	const char *next_usr; /* FETCH_NEXT: the /usr of the next boot is here, and nobody else need be asked; NULL */
+	bool present; /* only drivers whose device is here */
 	bool refresh; /* ask the network whether there is something newer than what is here */
 	const struct strv *names; /* drivers; empty: all that are configured */
 };
@@ -43,7 +45,7 @@ int fetch_best(const struct source_request *req, struct err *err) _must_check_;
 
 /*
  * For each driver: the best bundle of any source, verified completely, into the cache, whether
- * its device is here or not; what is here decides which flavour. One that is there already costs no transfer. The exit code of the
+ * its device is here or not, unless `present` says otherwise; what is here decides which flavour. One that is there already costs no transfer. The exit code of the
  * first driver that failed.
  */
 int fetch_run(const struct fetch_request *req);

@@ -78,6 +78,23 @@ int next_kernel(const struct host *h, const struct kernel *running, struct next_
 	return 0;
 }
 
+int next_kernel_in(const char *usr, struct next_kernel *ret, struct err *err)
+{
+	_cleanup_close_ int top = open(usr, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct next_kernel n = NEXT_NONE;
+	char what[sizeof(n.how) - 20];
+	int r;
+
+	escape_text(usr, strlen(usr), what, sizeof(what));
+	if (top < 0)
+		return err_set(err, -E_UNKNOWN_KERNEL, "%s: %s", what, strerror(errno));
+	snprintf(n.how, sizeof(n.how), "an update is at %s", what);
+	r = next_of_tree(top, what, &n, err);
+	if (r == 0)
+		*ret = n;
+	return r;
+}
+
 bool next_is_running(const struct next_kernel *n, const struct kernel *running)
 {
 	return streq(n->release, running->release) &&

@@ -29,6 +29,13 @@ struct next_kernel {
  */
 int next_kernel(const struct host *h, const struct kernel *running, struct next_kernel *ret, struct err *err)
 	_must_check_;
+
+/*
+ * The kernel of a /usr that is mounted at a path of this process: an update that is written and not yet what boots
+ * next. -E_UNKNOWN_KERNEL: it holds none, or several; -ENOMEM.
+ */
+int next_kernel_in(const char *usr, struct next_kernel *ret, struct err *err) _must_check_;
+
 void next_done(struct next_kernel *n);
 #define NEXT_NONE { .usr = -EBADF }
 #define _cleanup_next_ _cleanup_(next_done)
