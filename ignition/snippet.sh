@@ -12,6 +12,9 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
 UNIT=modulus.service
+# those of the real root, and which of them start without being asked: as in modulus.bu
+ENABLED="modulus-finish.service modulus-bless.service modulus-fetch.path modulus-fetch.timer"
+UNITS="$ENABLED modulus-runtime.service modulus-fetch.service"
 PROGRAM=/etc/modulus/modulus
 # COMMAND_LINE_SIZE of x86 and arm64, less its NUL
 COMMAND_LINE=2047
@@ -166,9 +169,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-for source in "$here/../dracut/50modulus/$UNIT" "$here"/units/modulus-finish.service "$here"/units/modulus-bless.service \
-    "$here"/units/modulus-runtime.service; do
-    readable "$source"
+readable "$here/../dracut/50modulus/$UNIT"
+for real in $UNITS; do
+    readable "$here/units/$real"
 done
 case $oem in
     '') program=/sysroot$PROGRAM ;;
@@ -221,22 +224,26 @@ files_snippet() {
     printf '{\n  "ignition": {"version": "3.3.0"},\n  "storage": {\n    "files": [\n'
     each_file /etc/modulus "$drivers"
     each_file /etc/modulus/keys "$keys"
-    for real in finish bless runtime; do
-        file "/etc/systemd/system/modulus-$real.service" 420 \
-            "data:;base64,$(encoded "$here/units/modulus-$real.service")"
+    for real in $UNITS; do
+        file "/etc/systemd/system/$real" 420 "data:;base64,$(encoded "$here/units/$real")"
     done
     [ -n "$oem" ] || file "$PROGRAM" 493 "$url" ", \"verification\": {\"hash\": \"sha512-$digest\"}"
     printf '\n    ],\n    "links": [\n'
     separator=
-    for real in finish bless; do
-        printf '%s      {"path": "/etc/systemd/system/multi-user.target.wants/modulus-%s.service", ' "$separator" "$real"
-        printf '"target": "/etc/systemd/system/modulus-%s.service", "overwrite": true}' "$real"
+    for real in $ENABLED; do
+        printf '%s      {"path": "/etc/systemd/system/multi-user.target.wants/%s", ' "$separator" "$real"
+        printf '"target": "/etc/systemd/system/%s", "overwrite": true}' "$real"
         separator=',
 '
     done
     printf '\n    ]\n  },\n  "systemd": {\n    "units": [\n'
-    printf '      {"name": "modulus-finish.service", "enabled": true},\n'
-    printf '      {"name": "modulus-bless.service", "enabled": true}\n    ]\n  }\n}\n'
+    separator=
+    for real in $ENABLED; do
+        printf '%s      {"name": "%s", "enabled": true}' "$separator" "$real"
+        separator=',
+'
+    done
+    printf '\n    ]\n  }\n}\n'
 }
 
 kargs_snippet() {

@@ -38,7 +38,7 @@ def needs(program):
 
 def test_every_source_has_its_rendered_file_and_the_other_way_round():
     assert {p.stem for p in SOURCES} == {p.stem for p in RENDERED} == {
-        "modulus", "modulus-kargs", "modulus-injected", "modulus-injected-kargs"}
+        "modulus", "modulus-kargs", "modulus-injected", "modulus-injected-kargs", "modulus-flatcar", "modulus-packages"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name)
@@ -185,7 +185,10 @@ def test_snippet_writes_the_driver_file_and_the_public_key(apply):
             "modulus/keys/replace-me.pub": "keys/replace-me.pub",
             "systemd/system/modulus-finish.service": "units/modulus-finish.service",
             "systemd/system/modulus-bless.service": "units/modulus-bless.service",
-            "systemd/system/modulus-runtime.service": "units/modulus-runtime.service"}.items():
+            "systemd/system/modulus-runtime.service": "units/modulus-runtime.service",
+            "systemd/system/modulus-fetch.service": "units/modulus-fetch.service",
+            "systemd/system/modulus-fetch.path": "units/modulus-fetch.path",
+            "systemd/system/modulus-fetch.timer": "units/modulus-fetch.timer"}.items():
         assert (etc / written).read_bytes() == (SNIPPETS / source).read_bytes()
         assert mode(etc / written) == 0o644
         assert mode((etc / written).parent) == 0o755
@@ -193,19 +196,31 @@ def test_snippet_writes_the_driver_file_and_the_public_key(apply):
 
 def test_snippet_enables_the_real_root_units_with_and_without_systemds_presets(apply):
     root = apply(SNIPPETS / "modulus.ign")
-    units = ["modulus-finish.service", "modulus-bless.service"]
+    units = ["modulus-finish.service", "modulus-bless.service", "modulus-fetch.path", "modulus-fetch.timer"]
     preset = (root / "etc/systemd/system-preset/20-ignition.preset").read_text().splitlines()
     assert sorted(preset) == sorted(f"enable {unit}" for unit in units)
     # as systemd sees it when no preset is ever applied
     done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", *units], capture_output=True, text=True)
-    assert done.stdout == "enabled\nenabled\n", done.stderr
+    assert done.stdout == "enabled\n" * len(units), done.stderr
 
 
-def test_the_unit_that_needs_a_network_is_started_by_finish_alone(apply):
-    """Enabled, it would make every boot wait for network-online.target."""
+@pytest.mark.parametrize("snippet, hooks", [
+    ("modulus-flatcar", {"oem/bin/oem-postinst": "oem-postinst"}),
+    ("modulus-packages", {"etc/kernel/postinst.d/modulus": "kernel-installed",
+                          "etc/kernel/install.d/95-modulus.install": "kernel-installed"})])
+def test_hooks_are_written_where_updaters_look_and_can_be_run(apply, snippet, hooks):
+    root = apply(SNIPPETS / f"{snippet}.ign")
+    for written, source in hooks.items():
+        assert (root / written).read_bytes() == (SNIPPETS / "hooks" / source).read_bytes()
+        assert mode(root / written) == 0o755
+
+
+def test_units_that_need_a_network_are_started_by_others_alone(apply):
+    """Enabled, they would make every boot wait for network-online.target."""
     root = apply(SNIPPETS / "modulus.ign")
-    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", "modulus-runtime.service"], capture_output=True, text=True)
-    assert done.stdout == "static\n", done.stderr
+    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", "modulus-runtime.service", "modulus-fetch.service"],
+                          capture_output=True, text=True)
+    assert done.stdout == "static\nstatic\n", done.stderr
     unit = (SNIPPETS / "units/modulus-runtime.service").read_text().splitlines()
     finish = (SNIPPETS / "units/modulus-finish.service").read_text().splitlines()
     (before,) = [line for line in unit if line.startswith("Before=")]
@@ -291,7 +306,7 @@ def test_modulus_understands_the_example_drivers_without_a_warning(tmp_path):
 
 def test_unit_is_sound_and_bounded():
     unit = (SNIPPETS / "units/modulus-finish.service").read_text()
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *sorted(SNIPPETS.glob("units/*.service"))],
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *sorted(SNIPPETS.glob("units/*"))],
                           capture_output=True, text=True)
     # its program and a driver's are not there; nothing else may be complained about
     absent = ("modulus is not executable", "/opt/drivers/nvidia/bin/nvidia-persistenced is not executable")
