@@ -73,6 +73,12 @@ def assemble(disk: Path, partitions: list[Partition]) -> Path:
     return disk
 
 
+def set_slot(disk: Path, number: int, priority: int, tries: int, successful: bool) -> None:
+    """What a boot loader with A/B slots reads of a partition (gptprio)."""
+    bits = priority | tries << 4 | successful << 8
+    run("sgdisk", "-A", f"{number}:=:{bits << 48:016x}", disk)
+
+
 def overlay(base: Path, path: Path) -> Path:
     """A fresh writable layer over `base`."""
     path.unlink(missing_ok=True)

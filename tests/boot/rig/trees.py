@@ -119,7 +119,8 @@ def lone_root(folder: Path) -> Path:
 def debian_usr(folder: Path, debian: Path, kernel: Kernel, modules: list[Path]) -> Path:
     """The /usr of a real Debian, plus a unit that reports when the boot is complete."""
     shutil.copytree(debian / "usr", folder, symlinks=True)
-    _programs(folder / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-finale": "finale.sh"})
+    _programs(folder / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-finale": "finale.sh",
+                                                "modulus-test-init": "init.sh"})
     units = folder / "lib" / "systemd" / "system"
     shutil.copy(places.GUEST / REPORT_UNIT, units / REPORT_UNIT)
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
