@@ -44,9 +44,9 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 int fetch_best(const struct source_request *req, struct err *err) _must_check_;
 
 /*
- * For each driver: the best bundle of any source, verified completely, into the cache, whether
- * its device is here or not, unless `present` says otherwise; what is here decides which flavour. One that is there already costs no transfer. The exit code of the
- * first driver that failed.
+ * For each driver: the best bundle of any source, verified completely, into the cache, whether its device is here
+ * or not, unless `present` says otherwise; what is here decides which flavour. One that is there already costs no
+ * transfer. The exit code of the first driver that failed.
  */
 int fetch_run(const struct fetch_request *req);
 
