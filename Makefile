@@ -336,7 +336,7 @@ install: all
 		install -m 0755 dracut/$$m/module-setup.sh $(DESTDIR)$(dracutdir)/$$m/ && \
 		install -m 0644 dracut/$$m/*.service $(DESTDIR)$(dracutdir)/$$m/ || exit 1; \
 	done
-	install -m 0644 $(wildcard ignition/units/*.service) $(DESTDIR)$(unitdir)/
+	install -m 0644 $(wildcard ignition/units/*.service ignition/units/*.path) $(DESTDIR)$(unitdir)/
 	install -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0644 docs/modulus.1 $(DESTDIR)$(mandir)/man1/
 	install -m 0644 docs/modulus.conf.5 $(DESTDIR)$(mandir)/man5/

@@ -2,7 +2,7 @@
 /*
  * cmd_check.c - the command that answers before a boot does: options, the order of the checks, the answer.
  * Changes nothing, unless it is asked as the gate of an update: then it remembers since when it holds
- * (gate.h), and leaves a note for `status`.
+ * (gate.h), may lock what ostree has staged (hold.h), and leaves a note for `status`.
  */
 #include <time.h>
 
@@ -16,7 +16,7 @@
 #include "report.h"
 
 static const char check_usage[] =
-	"usage: modulus check [--kernel REL | (--next | --next-usr DIR) [--gate]]\n"
+	"usage: modulus check [--kernel REL | (--next | --next-usr DIR) [--gate [--lock]]]\n"
 	"                     [--config FILE [--keys DIR]] [--json] [--root DIR]\n\n"
 	"Would a kernel get its drivers? Without a word about it: the running one. Looks where a\n"
 	"boot would look. Local bundles are read to their end, of those in the network the header.\n"
@@ -28,6 +28,8 @@ static const char check_usage[] =
 	"  --gate         may an update go on? 0: yes; else Gate= of a driver holds it, since when is\n"
 	"                 remembered, and modulus status shows it. touch " GATE_OPEN "\n"
 	"                 lets updates go on until the next boot\n"
+	"  --lock         what holds is ostree's lock of the deployment that it has staged; a lock of\n"
+	"                 somebody else stays\n"
 	"  --config FILE  for this driver file alone, whether its device is here or not\n"
 	"  --keys DIR     public keys; without it those of this machine\n"
 	"  --json         for programs\n"
@@ -39,6 +41,7 @@ static const struct option options[] = { { "kernel", required_argument, NULL, 'k
 					 { "next", no_argument, NULL, 'n' },
 					 { "next-usr", required_argument, NULL, 'u' },
 					 { "gate", no_argument, NULL, 'g' },
+					 { "lock", no_argument, NULL, 'l' },
 					 { "config", required_argument, NULL, 'c' },
 					 { "keys", required_argument, NULL, 'K' },
 					 { "json", no_argument, NULL, 'j' },
@@ -49,7 +52,7 @@ static const struct option options[] = { { "kernel", required_argument, NULL, 'k
 
 struct check {
 	const char *root, *live, *release, *next_usr, *file, *keys;
-	bool ask_next, ask_gate, json;
+	bool ask_next, ask_gate, set_lock, json;
 	struct host host;
 	struct cmdline cmdline;
 	struct config config;
@@ -175,6 +178,8 @@ static void print_answer(const struct check *c)
 	print_time(" since ", c->gate.hold ? c->gate.since : 0);
 	print_time(" until ", c->gate.hold ? c->gate.until : 0);
 	printf(": %s\n", c->gate.why);
+	if (c->gate.lock != HOLD_NONE)
+		printf("lock: " HOLD_LOCK " is %s\n", c->gate.lock == HOLD_OURS ? "ours" : "somebody else's");
 }
 
 /* For `status`, until the next boot. */
@@ -199,6 +204,8 @@ static int answer(struct check *c, struct err *err)
 	if (c->ask_gate) {
 		gate_decide(&c->host, &c->config, &c->kernel, &c->found, &c->gate);
 		code = !c->gate.hold ? EXIT_DONE : code != EXIT_DONE ? code : EXIT_SYSTEM;
+		if (c->set_lock && hold_set(&c->host, c->gate.hold, &c->gate.lock, err) < 0)
+			log_warning("the staged deployment: %s", err->text);
 	}
 	o = answer_json(c);
 	if (!o)
@@ -256,6 +263,9 @@ int cmd_check(int argc, char **argv)
 		case 'g':
 			c.ask_gate = true;
 			break;
+		case 'l':
+			c.set_lock = true;
+			break;
 		case 'c':
 			c.file = optarg;
 			break;
@@ -285,5 +295,7 @@ int cmd_check(int argc, char **argv)
 		return cmd_usage(argv[0], "--kernel is not a kernel's release");
 	if (c.ask_gate && (!c.ask_next || c.file))
 		return cmd_usage(argv[0], "--gate is for --next or --next-usr, and for the machine's own drivers");
+	if (c.set_lock && !c.ask_gate)
+		return cmd_usage(argv[0], "--lock is for --gate");
 	return run(&c);
 }

@@ -112,7 +112,7 @@ void gate_decide(const struct host *h, const struct config *c, const struct kern
 	struct err err;
 	bool counted;
 
-	*ret = (struct gate){ 0 };
+	*ret = (struct gate){ .lock = hold_look(h) };
 	if (!d) {
 		snprintf(ret->why, sizeof(ret->why), "%s",
 			 has_gate(c) ? "every driver with a Gate= is ready" : "no driver has a Gate=");
@@ -141,7 +141,7 @@ void gate_decide(const struct host *h, const struct config *c, const struct kern
 
 json_t *gate_json(const struct gate *g)
 {
-	return json_pack("{s:b, s:s, s:o, s:o}", "hold", (int)g->hold, "why", g->why, "since",
+	return json_pack("{s:b, s:s, s:o, s:o, s:s?}", "hold", (int)g->hold, "why", g->why, "since",
 			 g->since ? json_integer(g->since) : json_null(), "until",
-			 g->until ? json_integer(g->until) : json_null());
+			 g->until ? json_integer(g->until) : json_null(), "lock", hold_word(g->lock));
 }

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "finding.h"
+#include "hold.h"
 #include "kernel.h"
 
 /* Somebody made this file: updates go on, until the next boot. */
@@ -35,6 +36,7 @@ struct gate {
 	bool hold;
 	int64_t since, until; /* seconds since 1970; 0: it never held; until 0: no end */
 	char why[300];
+	enum hold lock; /* what holds a staged deployment of ostree now */
 };
 
 /*
@@ -44,7 +46,7 @@ struct gate {
 void gate_decide(const struct host *h, const struct config *c, const struct kernel *kernel,
 		 const struct findings *found, struct gate *ret);
 
-/* {"hold": ..., "why": ..., "since": ..., "until": ...}. NULL: no memory. */
+/* {"hold": ..., "why": ..., "since": ..., "until": ..., "lock": ...}. NULL: no memory. */
 json_t *gate_json(const struct gate *g);
 
 #endif

@@ -11,12 +11,11 @@
 #include "bootentry.h"
 #include "cmdline.h"
 #include "gvariant.h"
+#include "hold.h"
 #include "next.h"
 #include "nextloader.h"
 
 #define BOOTED "run/ostree-booted"
-#define STAGED "run/ostree/staged-deployment"
-#define STAGED_LOCKED "run/ostree/staged-deployment-locked"
 
 /* The physical root: in the running system at /sysroot. -ENOENT: this root is no deployment. */
 static int open_physical(const struct host *h, int *ret)
@@ -70,19 +69,19 @@ static int by_staged(const struct host *h, int physical, struct next_kernel *ret
 {
 	_cleanup_free_ char *bytes = NULL, *path = NULL;
 	size_t len;
-	int r = read_whole_at(h->live_fd, STAGED, LIMIT_STAGED_BYTES, &bytes, &len);
+	int r = read_whole_at(h->live_fd, &HOLD_STAGED[1], LIMIT_STAGED_BYTES, &bytes, &len);
 
 	if (r == -ENOENT)
 		return r;
 	if (r == 0)
 		r = staged_path(bytes, len, &path);
 	if (r == -ENOMEM)
-		return err_sys(err, r, "/" STAGED);
+		return err_sys(err, r, HOLD_STAGED);
 	if (r < 0)
-		return err_set(err, -E_UNKNOWN_KERNEL, "/" STAGED ": %s",
+		return err_set(err, -E_UNKNOWN_KERNEL, HOLD_STAGED ": %s",
 			       r == -EBADMSG ? "names no deployment" : strerror(-r));
 	snprintf(ret->how, sizeof(ret->how), "ostree has staged a deployment%s: %.120s",
-		 faccessat(h->live_fd, STAGED_LOCKED, F_OK, 0) == 0 ? " (held back for now)" : "",
+		 hold_look(h) == HOLD_OTHERS ? " (held back for now)" : "", /* our own lock is told of by the gate */
 		 strrchr(path, '/') + 1);
 	return read_deployment(physical, path, ret, err);
 }

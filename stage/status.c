@@ -142,6 +142,9 @@ static void print_next(const json_t *next)
 		print_when(" until ", json_object_get(gate, "until"));
 	}
 	printf(": %s\n", json_text(gate, "why"));
+	if (*json_text(gate, "lock"))
+		printf("  %-9s" HOLD_LOCK " is %s\n", "lock",
+		       streq(json_text(gate, "lock"), "ours") ? "ours" : "somebody else's");
 }
 
 static int exit_code(const json_t *drivers)
