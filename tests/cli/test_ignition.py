@@ -38,7 +38,8 @@ def needs(program):
 
 def test_every_source_has_its_rendered_file_and_the_other_way_round():
     assert {p.stem for p in SOURCES} == {p.stem for p in RENDERED} == {
-        "modulus", "modulus-kargs", "modulus-injected", "modulus-injected-kargs", "modulus-flatcar", "modulus-packages"}
+        "modulus", "modulus-kargs", "modulus-injected", "modulus-injected-kargs", "modulus-flatcar", "modulus-packages",
+        "modulus-ostree"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name)
@@ -213,6 +214,16 @@ def test_hooks_are_written_where_updaters_look_and_can_be_run(apply, snippet, ho
     for written, source in hooks.items():
         assert (root / written).read_bytes() == (SNIPPETS / "hooks" / source).read_bytes()
         assert mode(root / written) == 0o755
+
+
+def test_the_snippet_for_ostree_enables_what_waits_and_nothing_that_works(apply):
+    root = apply(SNIPPETS / "modulus-ostree.ign")
+    states = {"modulus-fetch-ostree.path": "enabled", "modulus-gate-stop.service": "enabled", "modulus-gate.service": "static",
+              "modulus-inhibit.service": "static"}
+    for unit in states:
+        assert (root / "etc/systemd/system" / unit).read_bytes() == (SNIPPETS / "units" / unit).read_bytes()
+    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", *states], capture_output=True, text=True)
+    assert done.stdout.split() == list(states.values()), done.stderr
 
 
 def test_units_that_need_a_network_are_started_by_others_alone(apply):
