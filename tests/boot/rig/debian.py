@@ -162,8 +162,8 @@ def root() -> Path:
     return cache.kept("root", key, lambda folder: _bootstrap(folder, ROOT_PACKAGES, lines), keep=2) / "root"
 
 
-def other_root(release: str, packages: list[str]) -> Path:
-    """A minimal Debian of another release than this machine's. apt knows no versions of it here, so it is made once."""
+def other_root(release: str, packages: list[str], what: str = "root") -> Path:
+    """A minimal Debian of another release than this machine's. apt knows no versions of it here, so each `what` is made once."""
     lines = source_lines(release)
     key = cache.digest("\n".join(lines + _recipe(packages)))
-    return cache.kept(f"root-{release}", key, lambda folder: _bootstrap(folder, packages, lines), keep=1) / "root"
+    return cache.kept(f"{what}-{release}", key, lambda folder: _bootstrap(folder, packages, lines), keep=1) / "root"

@@ -17,6 +17,7 @@ from .host import GRUB_MODULES, UEFI_CODE, RigError, run
 
 RELEASE = "trixie"
 PACKAGES = ["systemd", "systemd-sysv", "udev", "kmod", "dracut-core", "ignition", "ostree-boot", "busybox-static", "cpio", "zstd"]
+UPDATED_PACKAGES = ["systemd", "systemd-sysv", "udev", "kmod", "dbus", "ostree-boot", "busybox-static"]
 MODULES = [*initramfs.BASE_MODULES, "ignition", "ostree", "no-relabel", "stock-host", "modulus-probe"]
 # what dracut wants around itself; the mounts end with it
 CHROOT = """
@@ -44,6 +45,11 @@ OSTREE_OS = "stock"
 def debian13() -> Path:
     """What its packages are, unpacked and set up."""
     return debian.other_root(RELEASE, PACKAGES)
+
+
+def updated() -> Path:
+    """That Debian as a host which runs and updates itself: with what systemd-logind needs, without what makes an initramfs."""
+    return debian.other_root(RELEASE, UPDATED_PACKAGES, "updated")
 
 
 def image(kernel: Kernel) -> Path:

@@ -28,7 +28,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
-def _programs(folder: Path, where: str, scripts: dict[str, str]) -> None:
+def programs(folder: Path, where: str, scripts: dict[str, str]) -> None:
     """busybox and the test's scripts in `folder`, which the guest sees as `where`."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(BUSYBOX, folder / "busybox")
@@ -66,7 +66,7 @@ def module_tree(kernel: Kernel, usr: Path, modules: list[Path]) -> None:
 
 def small_usr(folder: Path, kernel: Kernel, modules: list[Path]) -> Path:
     """A /usr with busybox as the whole system, whose PID 1 reports and powers off."""
-    _programs(folder / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-test-init": "init.sh"})
+    programs(folder / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-test-init": "init.sh"})
     for name in ("sbin", "lib64"):
         (folder / name).mkdir()
     write(folder / "lib" / "os-release", OS_RELEASE)
@@ -111,7 +111,7 @@ def lone_root(folder: Path) -> Path:
     """A root that needs no /usr: busybox in /bin, /usr an empty directory on which nothing is ever mounted."""
     _common_root(folder)
     _finish_unit(folder)
-    _programs(folder / "bin", "/bin", {"modulus-report": "report.sh", "modulus-test-init": "init.sh"})
+    programs(folder / "bin", "/bin", {"modulus-report": "report.sh", "modulus-test-init": "init.sh"})
     write(folder / "etc" / "os-release", OS_RELEASE)
     return folder
 
@@ -119,7 +119,7 @@ def lone_root(folder: Path) -> Path:
 def debian_usr(folder: Path, debian: Path, kernel: Kernel, modules: list[Path]) -> Path:
     """The /usr of a real Debian, plus a unit that reports when the boot is complete."""
     shutil.copytree(debian / "usr", folder, symlinks=True)
-    _programs(folder / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-finale": "finale.sh",
+    programs(folder / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-finale": "finale.sh",
                                                 "modulus-test-init": "init.sh"})
     units = folder / "lib" / "systemd" / "system"
     shutil.copy(places.GUEST / REPORT_UNIT, units / REPORT_UNIT)
