@@ -8,6 +8,7 @@
 #   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too)
 #   make check-powercut  200 power cuts and 1,000 crash images, of which make check does a tenth and a fifth
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
+#   make fleet         what an update costs the web server of 1,000 nodes: a table, build/fleet.json
 #   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
@@ -157,7 +158,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -168,7 +169,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo bench check check-unit check-fuzz fuzz check-cli check-boot check-powercut lint,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 ifneq ($(KMOD_SRC),)
@@ -336,7 +337,7 @@ install: all
 		install -m 0755 dracut/$$m/module-setup.sh $(DESTDIR)$(dracutdir)/$$m/ && \
 		install -m 0644 dracut/$$m/*.service $(DESTDIR)$(dracutdir)/$$m/ || exit 1; \
 	done
-	install -m 0644 $(wildcard ignition/units/*.service ignition/units/*.path) $(DESTDIR)$(unitdir)/
+	install -m 0644 $(wildcard ignition/units/*.service ignition/units/*.path ignition/units/*.timer) $(DESTDIR)$(unitdir)/
 	install -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0644 docs/modulus.1 $(DESTDIR)$(mandir)/man1/
 	install -m 0644 docs/modulus.conf.5 $(DESTDIR)$(mandir)/man5/
@@ -423,6 +424,9 @@ build/bench/%: tests/bench/%.c build/config build/ready | build/bench
 
 bench: all initrd build/bench/floor build/bench/transfer build/bench/timed
 	@$(PYTHON) tests/bench/bench.py
+
+fleet: all
+	@$(PYTHON) tests/bench/fleet.py
 
 # --- fuzz ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ A row of the table is a measured time over what it is held against, or another f
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "tools"), str(TESTS / "boot")]
 
 from fakehost import Machine                                        # noqa: E402
+from nginx import WebServer                                         # noqa: E402
 from program import BUILD, MODULUS, MODULUS_BOOT, environment       # noqa: E402
 from rig import debian                                              # noqa: E402
 from rig.machines import Workshop                                   # noqa: E402
@@ -103,32 +103,6 @@ class Group:
 
 def run(*words: object) -> str:
     return subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True, env=environment()).stdout
-
-
-class WebServer:
-    """nginx, for one folder. Python's would be what is measured."""
-
-    def __init__(self, folder: Path, files: Path):
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.port = one.getsockname()[1]
-        folder.mkdir()
-        temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        (folder / "conf").write_text(f"daemon off; pid {folder}/pid; user root; events {{ }}\nhttp {{ access_log off; sendfile on; "
-                                     f"{temporary} server {{ listen 127.0.0.1:{self.port}; root {files}; }} }}\n")
-        self.program = subprocess.Popen([shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx", "-c", folder / "conf",
-                                         "-e", folder / "error.log"], stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SystemExit(f"bench: nginx does not listen: {(folder / 'error.log').read_text()}")
-
-    def close(self) -> None:
-        self.program.terminate()
-        self.program.wait()
 
 
 class Bundle:
