@@ -2,8 +2,8 @@
 """Boots the machines that the chosen tests ask for, two at a time, in the background.
 
 A test names a machine (a function of rig/scenarios.py, injected.py, faultboots.py, updates.py, ostreeupdate.py or
-powercut.py) as its argument and gets what its
-guests said. All machines that any chosen test needs are started when collection ends, so that one boots while another's
+powercut.py) as its argument and gets what its guests said. All machines that any chosen test needs are started when collection ends,
+so that one boots while another's
 tests run.
 """
 
