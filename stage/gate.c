@@ -10,7 +10,6 @@
 #include "log.h"
 #include "state.h"
 
-#define STATE_DIR "/var/lib/modulus"
 #define STATE_NAME "gate.json"
 #define SECOND_US 1000000ull
 

@@ -34,6 +34,7 @@ static const struct {
 	{ "fetch", "bring bundles into the cache", cmd_fetch },
 	{ "rebuild", "make the cache anew: fetch or compile again, verify all of it", cmd_rebuild },
 	{ "cache", "look at it, check it, tidy it, bring bundles in", cmd_cache },
+	{ "uninstall", "everything of a driver, or of all, away from this host again", cmd_uninstall },
 	{ "network", "links up or down (initramfs)", cmd_network },
 	{ "status", "what happened at this boot, and why", cmd_status },
 	{ "verify", "check bundles against public keys, completely", cmd_verify },

@@ -7,7 +7,6 @@
 
 #include <ctype.h>
 
-#define MODPROBE_DIR "/run/modprobe.d"
 /* boot's own copy, so that both are one build; $CMDLINE_OPTS is modprobe's word for the parameters */
 #define INSTALL "install %s /run/modulus/bin/modulus load --quiet --module %s -- $CMDLINE_OPTS\n"
 

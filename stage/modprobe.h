@@ -16,6 +16,8 @@
 #include "config.h"
 #include "modules.h"
 
+#define MODPROBE_DIR "/run/modprobe.d"
+
 /*
  * The text. Aliases are words of modules that were verified; one that begins with a wildcard or holds more than
  * graphic characters is left out, and so is what goes beyond LIMIT_MODPROBE_ALIASES: *ret_left_out says how many.

@@ -11,9 +11,12 @@
 
 #include "child.h"
 #include "limit.h"
+#include "removetree.h"
 
 #define LD_DIR "/etc/ld.so.conf.d"
 #define LD_CACHE "/etc/ld.so.cache"
+#define LD_PREFIX "modulus-"
+#define LD_SUFFIX ".conf"
 #define MERGED_RELEASE "/usr/lib/extension-release.d/extension-release." RUNTIME_EXTENSION
 
 struct exposing {
@@ -50,10 +53,11 @@ static int writable(int fd)
 	return v.f_flag & ST_RDONLY ? -EROFS : 0;
 }
 
+static const char *const mine[] = { RUNTIME_LINK_DIR, RUNTIME_DIR, RUNTIME_DIR_LIVE };
+
 /* Is what has the name a link of ours, as far as one can see? any: every link is. */
 static bool is_ours(const struct exposing *e, int dirfd, const char *name, bool any, char *have, size_t size)
 {
-	static const char *const mine[] = { RUNTIME_LINK_DIR, RUNTIME_DIR, RUNTIME_DIR_LIVE };
 	ssize_t n = readlinkat(dirfd, name, have, size - 1);
 	const char *rest, *below;
 
@@ -127,6 +131,8 @@ static const char *prefix(const struct exposing *e)
 
 /* --- programs --- */
 
+static const char *const program_dirs[] = { "/usr/local/bin", "/opt/bin", "/usr/bin" };
+
 static int link_program(struct exposing *e, int dir, const char *program)
 {
 	_cleanup_free_ char *target = str_printf("%s/bin/%s", prefix(e), program);
@@ -139,17 +145,16 @@ static int link_program(struct exposing *e, int dir, const char *program)
 
 static int link_programs(struct exposing *e)
 {
-	static const char *const dirs[] = { "/usr/local/bin", "/opt/bin", "/usr/bin" };
 	_cleanup_close_ int dir = -EBADF;
 	const char *rest;
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(dirs) && !e->links->programs; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(program_dirs) && !e->links->programs; i++) {
 		close_fdp(&dir);
-		dir = host_root_open(e->h, dirs[i], O_RDONLY | O_DIRECTORY);
+		dir = host_root_open(e->h, program_dirs[i], O_RDONLY | O_DIRECTORY);
 		if (writable(dir) < 0)
 			continue;
-		e->links->programs = strdup(dirs[i]);
+		e->links->programs = strdup(program_dirs[i]);
 		if (!e->links->programs)
 			return -ENOMEM;
 	}
@@ -213,10 +218,18 @@ static bool cache_is_old(const struct exposing *e, const char *conf)
 	       is_newer(e->h, prefix(e), O_NOFOLLOW, &st);
 }
 
+/* -ENOENT, a host without it, is nobody's failure. */
+static int run_ldconfig(const struct host *h)
+{
+	const char *const argv[] = { "ldconfig", "-r", h->root_path, NULL };
+	int r = child_program(argv, now_us() + LIMIT_LDCONFIG_US);
+
+	return r == -ENOENT ? 0 : r;
+}
+
 static int update_loader(struct exposing *e)
 {
-	_cleanup_free_ char *name = str_printf("modulus-%s.conf", e->m->name), *conf = NULL;
-	const char *const argv[] = { "ldconfig", "-r", e->h->root_path, NULL };
+	_cleanup_free_ char *name = str_printf(LD_PREFIX "%s" LD_SUFFIX, e->m->name), *conf = NULL;
 	int r;
 
 	if (!has_libraries(e->m))
@@ -229,8 +242,8 @@ static int update_loader(struct exposing *e)
 		return conf ? warn(e, conf, r) : r;
 	if (r == 1 && !cache_is_old(e, conf))
 		return 0;
-	r = child_program(argv, now_us() + LIMIT_LDCONFIG_US);
-	return r < 0 && r != -ENOENT ? warn(e, "ldconfig", r) : 0;
+	r = run_ldconfig(e->h);
+	return r < 0 ? warn(e, "ldconfig", r) : 0;
 }
 
 /* --- /usr, by systemd-sysext --- */
@@ -244,14 +257,19 @@ static bool is_merged(const struct exposing *e)
 	return fd >= 0;
 }
 
-static int refresh(struct exposing *e)
+static int run_sysext(const struct host *h)
 {
 	static const char *const argv[] = { "systemd-sysext", "refresh", NULL };
-	int r;
 
-	if (!streq(e->h->root_path, "/") || !streq(e->h->live_path, "/"))
+	if (!streq(h->root_path, "/") || !streq(h->live_path, "/"))
 		return 0;
-	r = child_program(argv, now_us() + LIMIT_SYSEXT_US);
+	return child_program(argv, now_us() + LIMIT_SYSEXT_US);
+}
+
+static int refresh(struct exposing *e)
+{
+	int r = run_sysext(e->h);
+
 	return r < 0 ? warn(e, "systemd-sysext refresh", r) : 0;
 }
 
@@ -292,4 +310,147 @@ int runtime_links_make(const struct host *h, const struct runtime_tree *t, bool 
 	if (r == 0)
 		r = update_loader(&e);
 	return r < 0 ? r : extend_usr(&e, sysext);
+}
+
+/* --- all of it away again --- */
+
+struct unlinking {
+	const struct host *h;
+	const struct strv *names;
+	bool dry;
+	struct strv *removed, *warnings;
+};
+
+static bool is_meant(const struct unlinking *u, const char *name)
+{
+	return manifest_is_name(name) && (!u->names || strv_has(u->names, name));
+}
+
+static int cannot(const struct unlinking *u, const char *what, int r)
+{
+	return r == -ENOMEM ? r : strv_addf(u->warnings, "%s: %s", what, strerror(-r));
+}
+
+/* Is it a link to something below one of these, of a driver that is meant? ret_name: whose. */
+static bool leads_to_ours(const struct unlinking *u, int dir, const char *entry, size_t from, char *ret_name, size_t size)
+{
+	char have[LIMIT_PATH_BYTES * 2];
+	ssize_t n = readlinkat(dir, entry, have, sizeof(have) - 1);
+	const char *rest;
+
+	if (n < 0)
+		return false;
+	have[n] = '\0';
+	for (size_t i = from; i < ARRAY_SIZE(mine); i++) {
+		if (!str_prefix(have, mine[i], &rest) || *rest++ != '/' || !strchr(rest, '/'))
+			continue;
+		snprintf(ret_name, size, "%.*s", (int)strcspn(rest, "/"), rest);
+		return is_meant(u, ret_name);
+	}
+	return false;
+}
+
+static bool is_driver_link(const struct unlinking *u, int dir, const char *entry)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	return leads_to_ours(u, dir, entry, 1, name, sizeof(name)) && streq(name, entry);
+}
+
+/* A link by way of /opt/drivers/NAME is ours if that is, or is gone already. */
+static bool is_program(const struct unlinking *u, int dir, const char *entry)
+{
+	char name[LIMIT_NAME_BYTES + 1], have[1];
+	_cleanup_close_ int drivers = -EBADF;
+
+	if (leads_to_ours(u, dir, entry, 1, name, sizeof(name)))
+		return true;
+	if (!leads_to_ours(u, dir, entry, 0, name, sizeof(name)))
+		return false;
+	drivers = host_root_open(u->h, RUNTIME_LINK_DIR, O_RDONLY | O_DIRECTORY);
+	if (drivers < 0 || (readlinkat(drivers, name, have, sizeof(have)) < 0 && errno == ENOENT))
+		return true;
+	return is_driver_link(u, drivers, name);
+}
+
+static bool is_ld_conf(const struct unlinking *u, int dir, const char *entry)
+{
+	_cleanup_free_ char *name = NULL;
+	const char *rest;
+
+	(void)dir;
+	if (!str_prefix(entry, LD_PREFIX, &rest) || !str_suffix(rest, LD_SUFFIX))
+		return false;
+	name = strndup(rest, strlen(rest) - strlen(LD_SUFFIX));
+	return name && is_meant(u, name);
+}
+
+static bool is_extension(const struct unlinking *u, int dir, const char *entry)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	return str_prefix(entry, RUNTIME_EXTENSION, NULL) && leads_to_ours(u, dir, entry, 1, name, sizeof(name));
+}
+
+/* *ret_n: how many of the directory's names went, durably. */
+static int sweep(const struct unlinking *u, const char *where, bool live,
+		 bool (*is_it)(const struct unlinking *u, int dir, const char *entry), size_t *ret_n)
+{
+	_cleanup_close_ int dir = live ? host_live_open(u->h, where, O_RDONLY | O_DIRECTORY) :
+					 host_root_open(u->h, where, O_RDONLY | O_DIRECTORY);
+	_cleanup_strv_ struct strv names = { 0 };
+	int r = dir < 0 ? dir : tree_names(dir, &names);
+
+	*ret_n = 0;
+	if (r < 0)
+		return r == -ENOENT ? 0 : cannot(u, where, r);
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		if (!is_it(u, dir, names.v[i]))
+			continue;
+		if (!u->dry && (unlinkat(dir, names.v[i], 0) < 0 || (fsync(dir) < 0 && errno != EINVAL))) {
+			r = -errno;
+			return cannot(u, where, r);
+		}
+		++*ret_n;
+		r = strv_addf(u->removed, "%s/%s", where, names.v[i]);
+	}
+	return r;
+}
+
+/* After a power cut between the two steps the line is gone and the loader's cache still has the libraries. */
+static bool loader_is_behind(const struct host *h)
+{
+	_cleanup_close_ int fd = host_root_open(h, LD_CACHE, O_PATH);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && is_newer(h, LD_DIR, 0, &st);
+}
+
+int runtime_links_remove(const struct host *h, const struct strv *names, bool dry, struct strv *ret,
+			 struct strv *warnings)
+{
+	const struct unlinking u = { .h = h, .names = names, .dry = dry, .removed = ret, .warnings = warnings };
+	_cleanup_close_ int opt = -EBADF;
+	size_t n, n_links, n_conf;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(program_dirs); i++)
+		r = sweep(&u, program_dirs[i], false, is_program, &n);
+	if (r == 0)
+		r = sweep(&u, RUNTIME_EXTENSION_LINK_DIR, true, is_extension, &n);
+	if (r == 0 && n > 0 && !dry) {
+		r = run_sysext(h);
+		r = r < 0 ? cannot(&u, "systemd-sysext refresh", r) : 0;
+	}
+	if (r == 0)
+		r = sweep(&u, RUNTIME_LINK_DIR, false, is_driver_link, &n_links);
+	opt = r == 0 && n_links > 0 && !dry ? host_root_open(h, "/opt", O_RDONLY | O_DIRECTORY) : -EBADF;
+	if (opt >= 0)
+		(void)unlinkat(opt, strrchr(RUNTIME_LINK_DIR, '/') + 1, AT_REMOVEDIR); /* when it is empty */
+	if (r == 0)
+		r = sweep(&u, LD_DIR, false, is_ld_conf, &n_conf);
+	if (r < 0 || dry || (n_conf == 0 && !loader_is_behind(h)))
+		return r;
+	r = run_ldconfig(h);
+	return r < 0 ? cannot(&u, "ldconfig", r) : 0;
 }

@@ -30,4 +30,12 @@ void runtime_links_free(struct runtime_links *l);
 int runtime_links_make(const struct host *h, const struct runtime_tree *t, bool sysext, struct runtime_links *ret,
 		       struct strv *warnings) _must_check_;
 
+/*
+ * Takes all of that away again, for the drivers of these names, or for every one (NULL); programs first, so that none is
+ * left that leads nowhere. A link that leads elsewhere than to a tree of ours stays. Paths of what went (dry: would
+ * go) are added to *ret; what cannot go is a warning. -ENOMEM.
+ */
+int runtime_links_remove(const struct host *h, const struct strv *names, bool dry, struct strv *ret,
+			 struct strv *warnings) _must_check_;
+
 #endif

@@ -258,6 +258,70 @@ int runtime_tidy(const struct host *h, const char *name, const struct strv *keep
 	return r < 0 ? err_sys(err, r, "%s", path ? path : name) : 0;
 }
 
+static int remove_from(const struct host *h, const char *base, const char *name, bool dry, struct strv *ret,
+		       struct strv *ret_kept)
+{
+	_cleanup_free_ char *path = str_printf("%s/%s", base, name);
+	_cleanup_close_ int top = runtime_open(h, base, O_RDONLY | O_DIRECTORY), dir = -EBADF;
+	_cleanup_strv_ struct strv entries = { 0 };
+	size_t kept = ret_kept->n;
+	int r = path ? 0 : -ENOMEM;
+
+	if (top < 0)
+		return r < 0 || top == -ENOENT ? r : top;
+	if (r == 0)
+		r = dir = runtime_open(h, path, O_RDONLY | O_DIRECTORY);
+	if (r >= 0)
+		r = tree_names(dir, &entries);
+	for (size_t i = 0; r >= 0 && i < entries.n; i++) {
+		_cleanup_free_ char *tree = str_printf("%s/%s", path, entries.v[i]);
+
+		if (!tree)
+			return -ENOMEM;
+		if (is_mounted(h, tree)) {
+			r = strv_add(ret_kept, tree);
+			continue;
+		}
+		if (!dry)
+			r = remove_version(dir, entries.v[i]);
+		if (r >= 0 && entries.v[i][0] != '.')
+			r = strv_add(ret, tree);
+	}
+	if (r >= 0 && !dry && ret_kept->n == kept && (unlinkat(top, name, AT_REMOVEDIR) < 0 || fsync(top) < 0))
+		r = -errno;
+	return r == -ENOENT || r > 0 ? 0 : r;
+}
+
+int runtime_remove(const struct host *h, const char *name, bool dry, struct strv *ret, struct strv *ret_kept,
+		   struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(bases); i++) {
+		r = remove_from(h, bases[i], name, dry, ret, ret_kept);
+		if (r < 0)
+			return err_sys(err, r, "%s/%s", bases[i], name);
+	}
+	return r;
+}
+
+int runtime_names(const struct host *h, struct strv *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(bases); i++) {
+		_cleanup_close_ int top = runtime_open(h, bases[i], O_RDONLY | O_DIRECTORY);
+		_cleanup_strv_ struct strv names = { 0 };
+
+		r = top < 0 ? top : tree_names(top, &names);
+		if (r == -ENOENT)
+			r = 0;
+		for (size_t n = 0; r == 0 && n < names.n; n++)
+			r = manifest_is_name(names.v[n]) && !strv_has(ret, names.v[n]) ? strv_add(ret, names.v[n]) : 0;
+	}
+	return r;
+}
+
 bool runtime_is_untidy(const struct host *h, const char *name, const char *active)
 {
 	_cleanup_free_ char *path = str_printf(RUNTIME_DIR "/%s", name);

@@ -66,6 +66,15 @@ int runtime_tree_distrust(const struct host *h, const struct runtime_tree *t, st
 int runtime_tidy(const struct host *h, const char *name, const struct strv *keep, const char *active, bool dry,
 		 struct strv *ret, struct err *err) _must_check_;
 
+/*
+ * All of them, in memory too; one that is mounted somewhere stays, and its path is added to *ret_kept. dry and *ret as
+ * above. -errno, -ENOMEM.
+ */
+int runtime_remove(const struct host *h, const char *name, bool dry, struct strv *ret, struct strv *ret_kept,
+		   struct err *err) _must_check_;
+/* The names that have trees, or remains of some, each once. -errno, -ENOMEM. */
+int runtime_names(const struct host *h, struct strv *ret) _must_check_;
+
 /* Is there anything but the active tree? Cheap. */
 bool runtime_is_untidy(const struct host *h, const char *name, const char *active);
 

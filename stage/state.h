@@ -10,6 +10,8 @@
 
 #include "host.h"
 
+#define STATE_DIR "/var/lib/modulus"
+
 /*
  * The JSON object in dir/name; *ret is the caller's. -ENOENT: none, or not where it can be had now; -EBADMSG: not an object;
  * -EFBIG: more than LIMIT_STATE_BYTES; -errno.

@@ -7,7 +7,7 @@ import pytest
 
 from program import DONE, MODULUS, MODULUS_BOOT, SYSTEM, TREE, USAGE, environment, modulus
 
-COMMANDS = ["boot", "finish", "bless", "load", "unload", "check", "fetch", "rebuild", "cache", "network", "status", "verify", "inspect", "unpack", "build", "sign", "keygen"]
+COMMANDS = ["boot", "finish", "bless", "load", "unload", "check", "fetch", "rebuild", "cache", "uninstall", "network", "status", "verify", "inspect", "unpack", "build", "sign", "keygen"]
 HIDDEN = {"live-root"}  # for tests
 
 

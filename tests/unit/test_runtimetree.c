@@ -10,6 +10,7 @@
 
 #include "lock.h"
 #include "removetree.h"
+#include "runtimelinks.h"
 #include "runtimenew.h"
 #include "sample.h"
 
@@ -233,6 +234,71 @@ static void test_tidying_leaves_what_is_kept_active_or_mounted(void **state)
 	assert_false(is_there(p, OLD));
 }
 
+static void test_all_trees_of_a_driver_go_but_the_mounted_one(void **state)
+{
+	_cleanup_strv_ struct strv gone = { 0 }, kept = { 0 }, names = { 0 };
+	const struct place *p = *state;
+	struct err err;
+
+	put_text(p, "live/proc/self/mountinfo", "2 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/3 /mnt rw - ext4 /dev/sda2 rw\n");
+	put_text(p, DIR "/2/usr/lib64/x", "x");
+	put_text(p, DIR "/3/usr/lib64/x", "x");
+	put_text(p, OLD "/x", "x");
+	put_text(p, DIR "/.lock", "");
+	put_text(p, "live" RUNTIME_DIR_LIVE "/" SAMPLE_NAME "/4/x", "x");
+	put_text(p, "root" RUNTIME_DIR "/other/1/x", "x");
+	assert_int_equal(runtime_names(&p->host, &names), 0);
+	assert_int_equal(names.n, 2);
+	assert_int_equal(runtime_remove(&p->host, SAMPLE_NAME, true, &gone, &kept, &err), 0);
+	assert_true(gone.n == 2 && kept.n == 1 && is_there(p, DIR "/2/usr/lib64/x"));
+	strv_free(&gone);
+	strv_free(&kept);
+	assert_int_equal(runtime_remove(&p->host, SAMPLE_NAME, false, &gone, &kept, &err), 0);
+	assert_string_equal(gone.v[0], RUNTIME_DIR "/" SAMPLE_NAME "/2");
+	assert_string_equal(gone.v[1], RUNTIME_DIR_LIVE "/" SAMPLE_NAME "/4");
+	assert_string_equal(kept.v[0], RUNTIME_DIR "/" SAMPLE_NAME "/3");
+	assert_int_equal(count_entries(p, DIR), 1);
+	assert_false(is_there(p, "live" RUNTIME_DIR_LIVE "/" SAMPLE_NAME));
+	put_text(p, "live/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
+	assert_int_equal(runtime_remove(&p->host, SAMPLE_NAME, false, &gone, &kept, &err), 0);
+	assert_false(is_there(p, DIR));
+	assert_true(is_there(p, "root" RUNTIME_DIR "/other/1/x"));
+}
+
+static void test_links_of_ours_go_and_those_of_others_stay(void **state)
+{
+	static const char *const ours[] = { "root/usr/local/bin/gpu-smi", "root/usr/local/bin/gpu-old", "root/opt/drivers/gpu",
+					    "root/etc/ld.so.conf.d/modulus-gpu.conf", "live/run/extensions/modulus-gpu" };
+	static const char *const others[] = { "root/usr/local/bin/tool", "root/usr/local/bin/old-smi", "root/opt/drivers/old",
+					      "root/opt/drivers/gpu-x", "root/etc/ld.so.conf.d/gpu.conf",
+					      "root/etc/ld.so.conf.d/modulus-gpu-x.conf", "live/run/extensions/mine" };
+	_cleanup_strv_ struct strv names = { 0 }, gone = { 0 }, warnings = { 0 };
+	const struct place *p = *state;
+
+	put_link(p, ours[0], "/opt/drivers/gpu/bin/gpu-smi");
+	put_link(p, ours[1], RUNTIME_DIR "/gpu/1/bin/gpu-old");
+	put_link(p, ours[2], RUNTIME_DIR "/gpu/1");
+	put_text(p, ours[3], "/opt/drivers/gpu/lib\n");
+	put_link(p, ours[4], RUNTIME_DIR "/gpu/1");
+	put_link(p, others[0], "/opt/gpu/bin/tool");
+	put_link(p, others[1], "/opt/drivers/old/bin/old-smi");
+	put_link(p, others[2], "/opt/modulus/archive/old");
+	put_link(p, others[3], RUNTIME_DIR "/gpu-x/1");
+	put_text(p, others[4], "/opt/gpu/lib\n");
+	put_text(p, others[5], "/opt/drivers/gpu-x/lib\n");
+	put_link(p, others[6], "/opt/mine");
+	add_text(&names, "gpu");
+	assert_int_equal(runtime_links_remove(&p->host, &names, true, &gone, &warnings), 0);
+	assert_int_equal(gone.n, ARRAY_SIZE(ours));
+	assert_int_equal(runtime_links_remove(&p->host, &names, false, &gone, &warnings), 0);
+	assert_int_equal(gone.n, 2 * ARRAY_SIZE(ours));
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		assert_false(is_there(p, ours[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_true(is_there(p, others[i]));
+	assert_int_equal(warnings.n, 0);
+}
+
 static void test_where_mounts_are_not_known_nothing_is_removed(void **state)
 {
 	const struct place *p = *state;
@@ -306,6 +372,8 @@ int main(void)
 		at_place(test_what_every_crash_left_is_gone_with_the_next_tree),
 		at_place(test_two_do_not_make_the_same_tree),
 		at_place(test_tidying_leaves_what_is_kept_active_or_mounted),
+		at_place(test_all_trees_of_a_driver_go_but_the_mounted_one),
+		at_place(test_links_of_ours_go_and_those_of_others_stay),
 		at_place(test_where_mounts_are_not_known_nothing_is_removed),
 		at_place(test_removing_stays_inside),
 		at_place(test_removing_goes_into_no_other_file_system),
