@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 UNIT=modulus.service
 # those of the real root, and which of them start without being asked: as in modulus.bu
 ENABLED="modulus-finish.service modulus-bless.service modulus-fetch.path modulus-fetch.timer"
-UNITS="$ENABLED modulus-runtime.service modulus-fetch.service"
+UNITS="$ENABLED modulus-runtime.service modulus-fetch.service modulus-ready.target"
 PROGRAM=/etc/modulus/modulus
 # COMMAND_LINE_SIZE of x86 and arm64, less its NUL
 COMMAND_LINE=2047

@@ -6,6 +6,8 @@
 #include "report.h"
 
 #include "jsontext.h"
+#include "metrics.h"
+#include "ready.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -33,6 +35,8 @@ int report_set_bundle(struct bundle_report *b, const struct candidate *c, const 
 	b->digest = strdup(m->digest);
 	b->key_id = strdup(m->key_id);
 	b->serial = m->serial;
+	for (size_t i = 0; i < m->n_chunks; i++)
+		b->stored_bytes += m->chunks[i].stored;
 	return b->flavor && b->source && b->origin && b->digest && b->key_id ? 0 : -ENOMEM;
 }
 
@@ -181,6 +185,7 @@ static void add_bundle(json_t *o, const struct bundle_report *b)
 	json_object_set_new(o, "origin", optional(b->origin));
 	json_object_set_new(o, "digest", optional(b->digest));
 	json_object_set_new(o, "serial", b->digest ? json_integer((json_int_t)b->serial) : json_null());
+	json_object_set_new(o, "bytes", b->digest ? json_integer((json_int_t)b->stored_bytes) : json_null());
 	json_object_set_new(o, "key_id", optional(b->key_id));
 	json_object_set_new(o, "cached", optional(b->cached));
 }
@@ -329,6 +334,14 @@ int status_put_entry(json_t *status, const char *driver, json_t *entry)
 	return json_array_append_new(drivers, entry) < 0 ? -ENOMEM : 0;
 }
 
+bool status_is_ok(const json_t *entry)
+{
+	int code = reason_from_word(json_text(entry, "reason"));
+
+	return reason_exit(code) == EXIT_DONE &&
+	       (code != -E_NO_DEVICE || json_array_size(json_object_get(entry, "devices")) == 0);
+}
+
 int status_write(const struct host *h, const json_t *status)
 {
 	_cleanup_free_ char *text = json_dumps(status, JSON_INDENT(1));
@@ -338,5 +351,9 @@ int status_write(const struct host *h, const json_t *status)
 	if (!text)
 		return -ENOMEM;
 	r = host_live_mkdir(h, STATUS_DIR, &dir);
-	return r < 0 ? r : write_file_at(dir, STATUS_NAME, text, strlen(text), 0644);
+	if (r == 0)
+		r = write_file_at(dir, STATUS_NAME, text, strlen(text), 0644);
+	if (r == 0)
+		r = metrics_write(h, dir, status);
+	return r < 0 ? r : ready_tell(dir, status);
 }

@@ -35,7 +35,7 @@ struct phase {
 struct bundle_report {
 	char *flavor, *source, *origin, *digest, *key_id;
 	char *cached; /* where the copy is that was made now, or NULL */
-	uint64_t serial;
+	uint64_t serial, stored_bytes;
 };
 
 struct driver_report {
@@ -107,7 +107,9 @@ int status_begin(const struct host *h, const struct kernel *k, json_t **ret, str
 json_t *status_entry(const json_t *status, const char *driver);
 /* In its place, or behind all others. Takes the entry. -ENOMEM, also when that is NULL. */
 int status_put_entry(json_t *status, const char *driver, json_t *entry) _must_check_;
-/* Replaces it. */
+/* Is the driver loaded, or does nothing here need it? As report_is_failure(), of an entry. */
+bool status_is_ok(const json_t *entry);
+/* Replaces it, and what is made of it: the metrics (metrics.h), and whether this machine is ready (ready.h). -ENOMEM, -errno. */
 int status_write(const struct host *h, const json_t *status) _must_check_;
 
 #endif

@@ -332,7 +332,8 @@ static int cannot(const struct unlinking *u, const char *what, int r)
 }
 
 /* Is it a link to something below one of these, of a driver that is meant? ret_name: whose. */
-static bool leads_to_ours(const struct unlinking *u, int dir, const char *entry, size_t from, char *ret_name, size_t size)
+static bool leads_to_ours(const struct unlinking *u, int dir, const char *entry, size_t from, char *ret_name,
+			  size_t size)
 {
 	char have[LIMIT_PATH_BYTES * 2];
 	ssize_t n = readlinkat(dir, entry, have, sizeof(have) - 1);

@@ -63,3 +63,20 @@ def test_the_hosts_network_was_waited_for_by_the_program(booted, by_command):
     phases = {phase["name"]: phase["us"] for phase in booted.driver("containerd", DRIVER)["phases"]}
     assert phases["network"] > 0
     assert by_command.server.asked == [(f"/{booted.status('containerd')['kernel']['release']}/{DRIVER}.tar.zst", 200)]
+
+
+def test_a_unit_that_requires_the_gpu_starts_when_it_is_there(booted):
+    assert booted.nodes("gpu-user") == GPU_NODES
+    assert "/run/modulus/ready" in booted.text("gpu-user", "run").splitlines()
+    assert ready(booted, "ready") == {"modulus-ready.target": "active", "gpu-user.service": "active"}
+
+
+def test_without_the_gpu_it_does_not_start_and_nothing_waits_or_fails(booted):
+    assert booted.section("real-root", "start-unready").code == 1
+    assert ready(booted, "unready") == {"modulus-ready.target": "inactive", "gpu-user.service": "inactive"}
+    assert booted.text("real-root", "still-failed") == booted.text("real-root", "failed-units")
+
+
+def ready(booted, section: str) -> dict[str, str]:
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in booted.text("real-root", section).split("\n\n")]
+    return {block["Id"]: block["ActiveState"] for block in blocks if block}

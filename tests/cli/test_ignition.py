@@ -189,7 +189,8 @@ def test_snippet_writes_the_driver_file_and_the_public_key(apply):
             "systemd/system/modulus-runtime.service": "units/modulus-runtime.service",
             "systemd/system/modulus-fetch.service": "units/modulus-fetch.service",
             "systemd/system/modulus-fetch.path": "units/modulus-fetch.path",
-            "systemd/system/modulus-fetch.timer": "units/modulus-fetch.timer"}.items():
+            "systemd/system/modulus-fetch.timer": "units/modulus-fetch.timer",
+            "systemd/system/modulus-ready.target": "units/modulus-ready.target"}.items():
         assert (etc / written).read_bytes() == (SNIPPETS / source).read_bytes()
         assert mode(etc / written) == 0o644
         assert mode((etc / written).parent) == 0o755

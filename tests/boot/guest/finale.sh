@@ -15,6 +15,13 @@ for unit in finish bless; do
 done
 $report real-root instances systemctl show 'modulus@*.service' -p Id -p ActiveState -p Result -p ExecMainStatus -p StatusText
 $report real-root failed-units systemctl list-units --failed --plain --no-legend
+# the same units, when a driver has failed; before that they were started by the boot
+$report real-root ready systemctl show modulus-ready.target gpu-user.service -p Id -p ActiveState -p Result
+systemctl stop gpu-user.service modulus-ready.target
+$bb rm -f /run/modulus/ready
+$report real-root start-unready $bb timeout 20 systemctl start gpu-user.service
+$report real-root unready systemctl show modulus-ready.target gpu-user.service -p Id -p ActiveState -p Result
+$report real-root still-failed systemctl list-units --failed --plain --no-legend
 $report real-root boot-journal journalctl --no-pager -o cat -u modulus.service
 $report real-root finish-journal journalctl --no-pager -o cat -u modulus-finish.service
 $report real-root switch-root systemctl show -p UserspaceTimestampMonotonic -p InitRDTimestampMonotonic

@@ -116,11 +116,12 @@ def by_command(shop: Workshop) -> SimpleNamespace:
     units = "lib/systemd/system"
     usr = Usr(in_tree=True, real=True, files={
         "bin/modulus": shop.programs.boot, f"{units}/modulus@.service": places.UNITS / "modulus@.service",
-        f"{units}/containerd.service": places.GUEST / "containerd.service"})
+        f"{units}/modulus-ready.target": places.UNITS / "modulus-ready.target",
+        **{f"{units}/{unit}": places.GUEST / unit for unit in ("containerd.service", "gpu-user.service")}})
 
     def root(folder: Path) -> Path:
         made = trees.debian_root(folder, shop.debian)
-        for unit in (INSTANCE, UNKNOWN_INSTANCE, "containerd.service"):
+        for unit in (INSTANCE, UNKNOWN_INSTANCE, "containerd.service", "gpu-user.service"):
             trees.enable(made, unit)
         trees.enable(made, "systemd-networkd-wait-online.service", "network-online.target")
         return made
