@@ -29,14 +29,17 @@ enum exit_code {
 #define REASON_TABLE(X)                                                                                       \
 	X(LOADED, "loaded", EXIT_DONE, "the driver's modules are live")                                       \
 	X(NO_DEVICE, "no-device", EXIT_DONE,                                                                  \
-	  "no device here matches Match=, or no bundle drives those that do; what a module said of it is in kernel_log")    \
-	X(DISABLED, "disabled", EXIT_DONE, "switched off by modulus=off, or by a module blacklist")           \
+	  "no device here matches Match=, or no bundle drives those that do; "                                \
+	  "what a module said of it is in kernel_log")                                                        \
+	X(DISABLED, "disabled", EXIT_DONE,                                                                    \
+	  "switched off by modulus=off, a module blacklist or unload; modulus load brings it up")             \
 	X(NO_BUNDLE, "no-bundle", EXIT_NO_BUNDLE,                                                             \
 	  "no source holds a bundle of this driver and version; build one and put it where From= points")     \
 	X(WRONG_KERNEL, "wrong-kernel", EXIT_NO_BUNDLE,                                                       \
 	  "bundles were found, none made for this kernel build; build one for it")                            \
 	X(STALE, "stale", EXIT_NO_BUNDLE,                                                                     \
-	  "the bundle is older than MinSerial= or than what was in use, or not the one that Digest= pins")                     \
+	  "the bundle is older than MinSerial= or than what was in use, or not the one that Digest= pins; "   \
+	  "publish one with a higher serial")                                                                 \
 	X(WRONG_VERSION, "wrong-version", EXIT_NO_BUNDLE,                                                     \
 	  "the live modules are not of the version that was asked for; reboot, or name theirs")              \
 	X(BUILD_FAILED, "build-failed", EXIT_NO_BUNDLE,                                                       \
@@ -54,11 +57,14 @@ enum exit_code {
 	X(INIT_HUNG, "init-hung", EXIT_KERNEL, "a module's init did not return in time; it may need a reboot") \
 	X(BLOCKED, "blocked", EXIT_KERNEL,                                                                    \
 	  "the bundle took the machine down three times; publish another, or clear it with modulus cache unblock") \
-	X(NO_SPACE, "no-space", EXIT_RESOURCES, "not enough memory or disk")                                  \
-	X(OVER_BUDGET, "over-budget", EXIT_RESOURCES, "Budget= was used up before the driver was live")       \
+	X(NO_SPACE, "no-space", EXIT_RESOURCES,                                                               \
+	  "not enough memory or disk; modulus cache prune frees what nobody needs")                           \
+	X(OVER_BUDGET, "over-budget", EXIT_RESOURCES,                                                         \
+	  "Budget= was used up before the driver was live; raise it, or fetch before the boot")               \
 	X(CACHE_UNREACHABLE, "cache-unreachable", EXIT_RESOURCES,                                             \
-	  "the cache is on a file system that is not mounted yet")                                            \
-	X(NETWORK, "network", EXIT_NETWORK, "no network source answered")                                     \
+	  "the cache is on a file system that is not mounted yet; name another place with Cache=")            \
+	X(NETWORK, "network", EXIT_NETWORK,                                                                   \
+	  "no network source answered; modulus check names each and says why")                                \
 	X(BAD_CONFIG, "bad-config", EXIT_CONFIG, "a configuration file cannot be used; the text has the line") \
 	X(AMBIGUOUS, "ambiguous", EXIT_CONFIG,                                                                \
 	  "two partitions could be /usr; name one with mount.usr= on the kernel command line")                \
