@@ -19,6 +19,7 @@
 #   make check-gpu     what the program makes of this machine's NVIDIA GPUs, against what the driver and its tools
 #                      say; looks only. Not part of make check: it needs a GPU
 #   make ignition      render ignition/*.bu to *.ign again
+#   make operations    put the table of reasons into docs/operations.md again
 #   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
 #   make clean         remove build/
 #   make help          this text
@@ -158,7 +159,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -496,6 +497,9 @@ image: build/modulus-boot
 
 nvidia-bundles: all
 	@ignition/drivers/nvidia/bundles.sh
+
+operations: FORCE
+	$(Q)$(PYTHON) tests/tools/reasons.py > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
 
 ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))
 

@@ -7,6 +7,9 @@ import subprocess
 
 import pytest
 
+import reasons
+from program import environment
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MODULUS = TOP / "build" / "modulus"
 
@@ -23,18 +26,8 @@ def plain(text):
     return re.sub(r"^\.(TP|SH|PP|RS|RE|IP|nf|fi|B|I|BR|BI|IB|RI|RB|IR|TH)\b ?", "", text, flags=re.M)
 
 
-def reason_table():
-    """(word, exit code, text) of stage/err.h."""
-    source = (TOP / "stage" / "err.h").read_text()
-    codes = dict(re.findall(r"(EXIT_\w+) = (\d+)", source))
-    table = source[source.index("#define REASON_TABLE"):source.index("enum {\n\tE_BASE_")]
-    table = re.sub(r"\\\n", " ", table)
-    rows = re.findall(r'X\(\w+,\s*"([^"]+)",\s*(EXIT_\w+),\s*((?:"[^"]*"\s*)+)\)', table)
-    return [(word, codes[code], "".join(re.findall(r'"([^"]*)"', text))) for word, code, text in rows]
-
-
 def test_the_table_of_reasons_is_found_whole():
-    words = [row[0] for row in reason_table()]
+    words = [row[0] for row in reasons.table()]
     assert len(words) >= 18 and words[0] == "loaded" and words[-1] == "system-error"
     assert len(set(words)) == len(words)
 
@@ -43,8 +36,30 @@ def test_the_manual_has_every_reason_with_its_exit_code_and_text():
     text = page("modulus.1")
     shown = re.findall(r'^\.TP\n\.BR (\S+) " \((\d+)\)"\n(.+)$', text, flags=re.M)
     shown = [(word.replace("\\-", "-"), code, line) for word, code, line in shown]
-    expected = [(word, code, line[0].upper() + line[1:] + ".") for word, code, line in reason_table()]
+    expected = [(word, code, line[0].upper() + line[1:] + ".") for word, code, line in reasons.table()]
     assert shown == expected
+
+
+def test_the_page_for_operators_has_the_table_of_the_code():
+    text = page("operations.md")
+    assert reasons.page_with_table(text) == text, "run: make operations"
+    for word, code, what in reasons.table():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{word}` | {code} |")]
+        for part in what.split("; ", 1):
+            assert part[1:] in row
+    # the words are the program's own
+    for word, code, _ in reasons.table():
+        assert f"`{word}`" in text and code.isdigit()
+
+
+def test_every_command_in_the_page_for_operators_is_one_of_the_program():
+    commands = set(re.findall(r"`modulus ([a-z]+)(?: [^`]*)?`", page("operations.md")))
+    assert len(commands) >= 7
+    for command in commands:
+        done = subprocess.run([MODULUS, command, "--help"], capture_output=True, text=True, env=environment())
+        assert done.returncode == 0, command
+    for option in set(re.findall(r"`modulus [a-z ]+[^`]*(--[a-z-]+)", page("operations.md"))):
+        assert option in page("modulus.1").replace("\\-", "-"), option
 
 
 def test_the_manual_has_every_configuration_key_and_no_other():
