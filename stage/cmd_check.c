@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "cmd.h"
+#include "doctor.h"
 #include "fetch.h"
 #include "gate.h"
 #include "installed.h"
@@ -18,7 +19,8 @@
 static const char check_usage[] =
 	"usage: modulus check [--kernel REL | (--next | --next-usr DIR) [--gate [--lock]]]\n"
 	"                     [--config FILE [--keys DIR]] [--json] [--root DIR]\n\n"
-	"Would a kernel get its drivers? Without a word about it: the running one. Looks where a\n"
+	"Would a kernel get its drivers? Without a word about it: the running one, and whether all is in\n"
+	"place on this machine that a boot needs, with the command that mends what is not. Looks where a\n"
 	"boot would look. Local bundles are read to their end, of those in the network the header.\n"
 	"Changes nothing.\n\n"
 	"  --kernel REL   the kernel of this release\n"
@@ -119,9 +121,13 @@ static int run_checks(struct check *c, struct err *err)
 	if (r < 0 || !c->kernel.release[0])
 		return r;
 	if (c->config.n_drivers == 0)
-		return findings_addf(&c->found, FINDING_FAIL, FINDING_SYSTEM, "configuration", -E_BAD_CONFIG,
-				     "no driver is configured (/etc/modulus/*.conf)");
-	return check_drivers(&req, &c->found, err);
+		r = findings_addf(&c->found, FINDING_FAIL, FINDING_SYSTEM, "configuration", -E_BAD_CONFIG,
+				  "no driver is configured (/etc/modulus/*.conf)");
+	else
+		r = check_drivers(&req, &c->found, err);
+	if (r < 0 || c->file || c->release || c->ask_next) /* the machine as it is now is another question */
+		return r;
+	return doctor_run(&c->host, &c->config, &c->kernel, &c->found, err);
 }
 
 /* --- the answer --- */
@@ -154,6 +160,27 @@ static void print_time(const char *before, int64_t when)
 		printf("%s%s", before, text);
 }
 
+/* The level, five columns wide: in colour on a terminal, as a sign where that has one (https://no-color.org). */
+static void print_level(enum finding_level level)
+{
+	static const char *const signs[] = { [FINDING_OK] = "\xe2\x9c\x93", [FINDING_WARN] = "!", [FINDING_FAIL] = "\xe2\x9c\x97" };
+	static const int colours[] = { [FINDING_OK] = 32, [FINDING_WARN] = 33, [FINDING_FAIL] = 31 };
+	const char *none = getenv("NO_COLOR"), *term = getenv("TERM"), *locale = getenv("LC_ALL");
+
+	if (!isatty(STDOUT_FILENO) || (none && *none) || !term || streq(term, "dumb")) {
+		printf("%-5s ", finding_word(level));
+		return;
+	}
+	if (!locale || !*locale)
+		locale = getenv("LC_CTYPE");
+	if (!locale || !*locale)
+		locale = getenv("LANG");
+	if (locale && (strstr(locale, "UTF-8") || strstr(locale, "utf8")))
+		printf("\033[%dm%s\033[0m     ", colours[level], signs[level]);
+	else
+		printf("\033[%dm%-5s\033[0m ", colours[level], finding_word(level));
+}
+
 static void print_answer(const struct check *c)
 {
 	const struct finding *failed = findings_failed(&c->found, NULL);
@@ -163,8 +190,9 @@ static void print_answer(const struct check *c)
 		const struct finding *f = &c->found.v[i];
 		const char *remedy = finding_remedy(f);
 
-		printf("%-5s %-12s %-14s %s%s%s\n", finding_word(f->level), f->about, f->what,
-		       f->why.code ? reason_word(f->why.code) : "", f->why.code ? ": " : "", f->why.text);
+		print_level(f->level);
+		printf("%-12s %-14s %s%s%s\n", f->about, f->what, f->why.code ? reason_word(f->why.code) : "",
+		       f->why.code ? ": " : "", f->why.text);
 		if (remedy)
 			printf("%-33s to do: %s\n", "", remedy);
 	}

@@ -91,19 +91,33 @@ static char *link_name(const struct host *h, const char *path)
 	return strdup(slash ? slash + 1 : target);
 }
 
+/* The module that holds it, or the driver that is built in. ret_driver: its name on the bus, which may be another. */
+static char *holder_of(const struct host *h, const struct device *dev, char **ret_driver)
+{
+	_cleanup_free_ char *held = str_printf("sys/bus/%s/devices/%s/driver", dev->bus, dev->address);
+	_cleanup_free_ char *module_link = held ? str_printf("%s/module", held) : NULL;
+	_cleanup_free_ char *module = module_link ? link_name(h, module_link) : NULL;
+
+	*ret_driver = held ? link_name(h, held) : NULL;
+	if (!*ret_driver)
+		return NULL;
+	return module ? TAKE_PTR(module) : strdup(*ret_driver);
+}
+
+char *evict_holder(const struct host *h, const struct device *dev)
+{
+	_cleanup_free_ char *driver = NULL;
+
+	return holder_of(h, dev, &driver);
+}
+
 /* A device that a rival holds is unbound from it. */
 static int take_device(struct eviction *e, const struct driver *d, const struct device *dev, struct err *err)
 {
-	_cleanup_free_ char *held = str_printf("sys/bus/%s/devices/%s/driver", dev->bus, dev->address);
-	_cleanup_free_ char *driver = held ? link_name(e->host, held) : NULL;
-	_cleanup_free_ char *module_link = held ? str_printf("%s/module", held) : NULL;
-	_cleanup_free_ char *module = module_link ? link_name(e->host, module_link) : NULL;
-	_cleanup_free_ char *unbind = NULL, *bind = NULL;
+	_cleanup_free_ char *driver = NULL, *holder = holder_of(e->host, dev, &driver), *unbind = NULL, *bind = NULL;
 	int r;
 
-	if (!held || !module_link)
-		return err_sys(err, -ENOMEM, "%s", d->name);
-	if (!driver || !module_name_listed(&d->evict, module ? module : driver)) /* built-in drivers have no module */
+	if (!holder || !module_name_listed(&d->evict, holder))
 		return 0;
 	unbind = str_printf("sys/bus/%s/drivers/%s/unbind", dev->bus, driver);
 	bind = str_printf("sys/bus/%s/drivers/%s/bind", dev->bus, driver);

@@ -24,6 +24,9 @@ struct eviction {
 int evict_rivals(const struct host *h, const struct driver *d, const struct device_list *devices,
 		 struct eviction *ret, struct err *err) _must_check_;
 
+/* The module that holds the device, or the driver that is built in; NULL: none does. Caller frees. */
+char *evict_holder(const struct host *h, const struct device *dev);
+
 /* Gives it all back, last things first; what fails is logged. */
 void evict_give_back(const struct eviction *e);
 

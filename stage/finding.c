@@ -33,6 +33,12 @@ int findings_addf(struct findings *l, enum finding_level level, const char *abou
 	return findings_add(l, level, about, what, &why);
 }
 
+int findings_set_command(struct findings *l, const char *command)
+{
+	l->v[l->n - 1].command = command;
+	return 0;
+}
+
 void findings_free(struct findings *l)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -56,7 +62,9 @@ const char *finding_word(enum finding_level level)
 
 const char *finding_remedy(const struct finding *f)
 {
-	return f->level == FINDING_OK ? NULL : reason_advice(f->why.code);
+	if (f->level == FINDING_OK)
+		return NULL;
+	return f->command ? f->command : reason_advice(f->why.code);
 }
 
 json_t *findings_json(const struct findings *l)
