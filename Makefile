@@ -12,12 +12,14 @@
 #   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
-#   make install       the program, the dracut module and the unit, below DESTDIR
+#   make install       the program, dracut modules, units, man pages and completions, below DESTDIR
+#   make dist          build/modulus-VERSION.tar.gz of what is committed
 #   make initrd        build/modulus-initrd.cpio.zst: what any systemd initramfs can be given in addition
 #   make nvidia-bundles  NVIDIA's driver as signed bundles: docs/nvidia.md has its variables
 #   make image         the program as a container image, an OCI layout in build/image: docs/kubernetes
 #   make check-gpu     what the program makes of this machine's NVIDIA GPUs, against what the driver and its tools
 #                      say; looks only. Not part of make check: it needs a GPU
+#   make completions   make completions/ again of what --help says
 #   make ignition      render ignition/*.bu to *.ign again
 #   make operations    put the table of reasons into docs/operations.md again
 #   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
@@ -81,7 +83,7 @@ BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils 
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
 TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	patch python3 python3-pytest python3-yaml python3-jsonschema python3-kubernetes python3-cryptography python3-zstandard \
-	man-db jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
+	man-db zsh fish jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
 	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping
@@ -114,7 +116,10 @@ export MODULUS_CACHE
 
 prefix ?= /usr
 bindir ?= $(prefix)/bin
-mandir ?= $(prefix)/share/man
+datadir ?= $(prefix)/share
+mandir ?= $(datadir)/man
+docdir ?= $(datadir)/doc/modulus
+hookdir ?= $(datadir)/modulus/hooks
 # read by dracut and systemd at these places only
 dracutdir ?= /usr/lib/dracut/modules.d
 unitdir ?= /usr/lib/systemd/system
@@ -159,7 +164,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations completions dist FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -329,19 +334,33 @@ build/modulus-initrd.cpio.zst: build/modulus-boot dracut/initrd.sh $(wildcard dr
 	$(call say,CPIO,$@)
 	$(Q)SOURCE_DATE_EPOCH=$(EPOCH) dracut/initrd.sh build/modulus-boot $@
 
+# For packagers: with DESTDIR= and prefix= everything is below these, but for what dracut and systemd read at one place
+# only. Nothing is enabled. Units and hooks are whatever is in their directories.
 install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(dracutdir)/50modulus $(DESTDIR)$(dracutdir)/51modulus-net \
-		$(DESTDIR)$(unitdir)
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0755 build/modulus $(DESTDIR)$(bindir)/modulus
-	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/50modulus/modulus
 	for m in 50modulus 51modulus-net; do \
-		install -m 0755 dracut/$$m/module-setup.sh $(DESTDIR)$(dracutdir)/$$m/ && \
+		install -d $(DESTDIR)$(dracutdir)/$$m && \
+		install -m 0755 dracut/$$m/*.sh $(DESTDIR)$(dracutdir)/$$m/ && \
 		install -m 0644 dracut/$$m/*.service $(DESTDIR)$(dracutdir)/$$m/ || exit 1; \
 	done
-	install -m 0644 $(wildcard ignition/units/*.service ignition/units/*.path ignition/units/*.timer) $(DESTDIR)$(unitdir)/
-	install -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
-	install -m 0644 docs/modulus.1 $(DESTDIR)$(mandir)/man1/
-	install -m 0644 docs/modulus.conf.5 $(DESTDIR)$(mandir)/man5/
+	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/50modulus/modulus
+	install -m 0644 $(wildcard ignition/units/*) $(DESTDIR)$(unitdir)/
+	$(if $(wildcard ignition/hooks/*),install -d $(DESTDIR)$(hookdir) && \
+		install -m 0755 $(wildcard ignition/hooks/*) $(DESTDIR)$(hookdir)/)
+	install -m 0644 $(wildcard docs/*.1) $(DESTDIR)$(mandir)/man1/
+	install -m 0644 $(wildcard docs/*.5) $(DESTDIR)$(mandir)/man5/
+	$(if $(wildcard docs/*.8),install -d $(DESTDIR)$(mandir)/man8 && install -m 0644 $(wildcard docs/*.8) $(DESTDIR)$(mandir)/man8/)
+	install -m 0644 LICENSE README.md $(DESTDIR)$(docdir)/
+	install -D -m 0644 completions/modulus.bash $(DESTDIR)$(datadir)/bash-completion/completions/modulus
+	install -D -m 0644 completions/_modulus $(DESTDIR)$(datadir)/zsh/site-functions/_modulus
+	install -D -m 0644 completions/modulus.fish $(DESTDIR)$(datadir)/fish/vendor_completions.d/modulus.fish
+
+# What is committed and nothing else; the same bytes from the same commit, anywhere: no name, owner or time of this machine.
+dist:
+	@mkdir -p build
+	$(call say,DIST,build/modulus-$(VERSION).tar.gz)
+	$(Q)git archive --format=tar --prefix=modulus-$(VERSION)/ HEAD | gzip -9 -n > build/modulus-$(VERSION).tar.gz
 
 # --- tests -----------------------------------------------------------------------------------------
 
@@ -470,7 +489,7 @@ fuzz: $(FUZZ_PROGRAMS:%=build/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
-SCRIPTS = $(sort .ci/run $(wildcard ignition/hooks/*) $(shell find docs dracut ignition tests -name "*.sh"))
+SCRIPTS = $(sort .ci/run completions/modulus.bash $(wildcard ignition/hooks/*) $(shell find docs dracut ignition tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
 build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
@@ -497,6 +516,9 @@ image: build/modulus-boot
 
 nvidia-bundles: all
 	@ignition/drivers/nvidia/bundles.sh
+
+completions: build/modulus
+	$(Q)$(PYTHON) tests/tools/completions.py build/modulus
 
 operations: FORCE
 	$(Q)$(PYTHON) tests/tools/reasons.py > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
