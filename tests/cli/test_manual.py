@@ -102,7 +102,61 @@ def test_the_manual_has_every_command_and_help_has_every_option_of_the_manual():
         assert option in helps, option
 
 
-@pytest.mark.parametrize("name", ["modulus.1", "modulus.conf.5"])
+PAGES = sorted(path.name for path in (TOP / "docs").glob("*.[1-9]"))
+
+
+def unit_names():
+    return {path.name for folder in ("ignition/units", "dracut/50modulus", "dracut/51modulus-net")
+            for path in (TOP / folder).iterdir() if path.suffix in (".service", ".target", ".timer", ".path")}
+
+
+def test_the_pages_are_found():
+    assert {"modulus.1", "modulus.conf.5", "modulus-bundle.5", "modulus.service.8"} <= set(PAGES)
+
+
+def test_each_unit_has_its_paragraph_and_its_limit_is_that_of_the_unit():
+    text = page("modulus.service.8").replace("\\-", "-")
+    for unit in unit_names():
+        shown = unit.replace("modulus@", "modulus@NAME-VERSION")
+        assert re.search(rf"^\.TP\n\.I {re.escape(shown)}$", text, flags=re.M), unit
+    for unit, seconds in {"modulus-finish.service": "120 seconds", "modulus@.service": "330 seconds"}.items():
+        source = (TOP / "ignition/units" / unit).read_text()
+        assert f"TimeoutStartSec={seconds.split()[0]}\n" in source
+        assert re.search(rf"^\.I {re.escape(unit)}\n{seconds}", text, flags=re.M), unit
+
+
+def test_every_man_page_that_is_named_is_one():
+    for name in PAGES:
+        for other, section in re.findall(r"^\.BR (modulus[\w.\\-]*) \((\d)\)", page(name), flags=re.M):
+            assert f"{other.replace(chr(92), '')}.{section}" in PAGES, (name, other)
+
+
+def test_the_page_about_bundles_has_every_member_of_a_manifest_in_its_order():
+    members = re.findall(r"^\| `(\w+)` \|", page("bundle.md").split("## 3. Manifest")[1].split("## 4.")[0], flags=re.M)
+    section = page("modulus-bundle.5").split(".SH MANIFEST")[1].split(".SH PLACES")[0]
+    shown = [word for line in re.findall(r"^\.TP\n\.IR? (.*)$", section, flags=re.M) for word in re.findall(r"\w+", line)]
+    assert shown == members and len(members) >= 15
+
+
+def test_the_page_about_bundles_has_the_limits_of_the_code():
+    source = (TOP / "stage/limit.h").read_text()
+    text = plain(page("modulus-bundle.5"))
+    def mib(name):
+        size, shift = re.search(rf"#define {name} \((\d+)u(?:ll)? << (\d+)\)", source).groups()
+        return int(size) << int(shift)
+    assert "1 MiB at most" in text and mib("LIMIT_MANIFEST_BYTES") == 1 << 20
+    assert "signatures 16 KiB" in text and mib("LIMIT_SIGNATURES_BYTES") == 16 << 10
+    assert "a chunk 4 MiB" in text and mib("LIMIT_CHUNK_BYTES") == 4 << 20
+    assert "the tar 2 GiB" in text and mib("LIMIT_UNPACKED_BYTES") == 2 << 30
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_groff_has_no_word_of_warning(name):
+    done = subprocess.run(["groff", "-man", "-ww", "-z", "-Tutf8", "-K", "utf8", TOP / "docs" / name], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_manual_is_clean(name):
     out = subprocess.run(["man", "-l", "--warnings", "-E", "UTF-8", TOP / "docs" / name], capture_output=True,
                          text=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"})
