@@ -523,7 +523,7 @@ completions: build/modulus
 operations: FORCE
 	$(Q)$(PYTHON) tests/tools/reasons.py > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
 
-ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu))
+ignition: $(patsubst %.bu,%.ign,$(wildcard ignition/*.bu ignition/examples/*.bu))
 
 # the list of arguments is its last part
 ignition/modulus-injected-kargs.bu: FORCE
