@@ -19,6 +19,7 @@
 #   make image         the program as a container image, an OCI layout in build/image: docs/kubernetes
 #   make check-gpu     what the program makes of this machine's NVIDIA GPUs, against what the driver and its tools
 #                      say; looks only. Not part of make check: it needs a GPU
+#   make sbom          build/modulus.spdx.json: what is linked in, by digest and version (SPDX 2.3; Debian)
 #   make completions   make completions/ again of what --help says
 #   make ignition      render ignition/*.bu to *.ign again
 #   make operations    put the table of reasons into docs/operations.md again
@@ -164,7 +165,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations completions dist FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations completions dist sbom FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -361,6 +362,13 @@ dist:
 	@mkdir -p build
 	$(call say,DIST,build/modulus-$(VERSION).tar.gz)
 	$(Q)git archive --format=tar --prefix=modulus-$(VERSION)/ HEAD | gzip -9 -n > build/modulus-$(VERSION).tar.gz
+
+sbom: build/modulus.spdx.json
+
+build/modulus.spdx.json: build/modulus build/modulus-boot tests/tools/sbom.py
+	$(if $(filter 1,$(STATIC)),,$(error nothing is linked in: STATIC=1))
+	$(call say,SBOM,$@)
+	$(Q)$(PYTHON) tests/tools/sbom.py '$(VERSION)' '$(EPOCH)' '$(CC)' '$(KMOD_VERSION)' '$(CURL_ORIGIN)' '$(LIBS_BOOT)' '$(LIBS_ALL)' build > $@
 
 # --- tests -----------------------------------------------------------------------------------------
 
