@@ -32,14 +32,14 @@ _modulus() {
             names='yes'
             ;;
         check)
-            options='--kernel --next --gate --config --keys --json --root --help'
+            options='--kernel --next --next-usr --gate --lock --config --keys --json --root --help'
             files='--config'
-            dirs='--keys --root'
+            dirs='--next-usr --keys --root'
             others='--kernel'
             ;;
         fetch)
-            options='--kernel --next --all --refresh --every --root --help'
-            dirs='--root'
+            options='--kernel --next --next-usr --all --present --refresh --every --root --help'
+            dirs='--next-usr --root'
             others='--kernel --every'
             names='yes'
             ;;
