@@ -57,7 +57,7 @@ def _apt_options(folder: Path) -> list[str]:
             "-o", "APT::Sandbox::User=root"]
 
 
-def _candidates(packages: list[str]) -> str:
+def candidates(packages: list[str]) -> str:
     """`package version` of what apt would install now, one per line."""
     with tempfile.TemporaryDirectory() as folder:
         said = run("apt-cache", *_apt_options(Path(folder)), "policy", *packages)
@@ -79,9 +79,14 @@ def _kernel_package() -> str:
     return found[0]
 
 
-def _download(folder: Path, packages: list[str]) -> Path:
-    """The directory that these packages would have as their `/`. Nothing of theirs is run."""
+def download(folder: Path, packages: list[str]) -> None:
+    """Their files, into that directory."""
     run("apt-get", *_apt_options(folder), "-q", "download", *packages, cwd=folder)
+
+
+def _unpacked(folder: Path, packages: list[str]) -> Path:
+    """The directory that these packages would have as their `/`. Nothing of theirs is run."""
+    download(folder, packages)
     for deb in folder.glob("*.deb"):
         run("dpkg", "-x", deb, folder / "tree")
         deb.unlink()
@@ -115,12 +120,12 @@ def kernel(release: str) -> Kernel:
     package = f"linux-image-{release}"
 
     def make(folder: Path) -> None:
-        tree = _download(folder, [package])
+        tree = _unpacked(folder, [package])
         # unpacking runs no hooks: modules.dep does not exist until this
         run("depmod", "-b", tree, release)
         vmlinux.extract(folder / f"tree/boot/vmlinuz-{release}", folder / "vmlinux")
 
-    folder = cache.kept("kernel", cache.digest(_candidates([package]), inspect.getsource(vmlinux)), make, keep=2)
+    folder = cache.kept("kernel", cache.digest(candidates([package]), inspect.getsource(vmlinux)), make, keep=2)
     return Kernel(release, folder / "vmlinux", folder / f"tree/boot/vmlinuz-{release}",
                   folder / f"tree/lib/modules/{release}")
 
@@ -133,13 +138,13 @@ def kernel_build(release: str) -> Path:
 
     def make(folder: Path) -> None:
         # the packages mean to lie in /usr/src, which is not where they are
-        makefile = _download(folder, packages) / "usr" / "src" / headers / "Makefile"
+        makefile = _unpacked(folder, packages) / "usr" / "src" / headers / "Makefile"
         said = makefile.read_text()
         makefile.write_text(said.replace("include /usr/src/", "include ../"))
         if "include ../linux-headers-" not in makefile.read_text():
             raise RigError(f"{headers}: its Makefile is not as expected:\n{said}")
 
-    folder = cache.kept("headers", cache.digest(_candidates(packages)), make, keep=2)
+    folder = cache.kept("headers", cache.digest(candidates(packages)), make, keep=2)
     return folder / "tree" / "usr" / "src" / headers
 
 
@@ -158,7 +163,7 @@ def _bootstrap(folder: Path, packages: list[str], lines: list[str]) -> None:
 def root() -> Path:
     """A minimal Debian with systemd; the directory is its `/`."""
     lines = source_lines()
-    key = cache.digest("\n".join(lines + _recipe(ROOT_PACKAGES)), _candidates(ROOT_PACKAGES + ["libc6", "base-files"]))
+    key = cache.digest("\n".join(lines + _recipe(ROOT_PACKAGES)), candidates(ROOT_PACKAGES + ["libc6", "base-files"]))
     return cache.kept("root", key, lambda folder: _bootstrap(folder, ROOT_PACKAGES, lines), keep=2) / "root"
 
 
