@@ -33,6 +33,7 @@
 #define VENDOR_DIR "/usr/lib/modulus"
 #define UNIT_DIR "/etc/systemd/system"
 #define UNIT_MARK "\nDescription=Modulus: "
+#define HOOK_MARK "\n# Part of Modulus, which knows it by this line: "
 #define INSTANCE "modulus@"
 
 struct uninstall {
@@ -122,14 +123,14 @@ static char *middle(const char *entry, const char *prefix, const char *suffix)
 
 /* --- units --- */
 
-/* By what it says of itself: others may have units of such a name. */
-static bool says_it_is_ours(const struct host *h, const char *path)
+/* By what it says of itself: others may have units and hooks of such a name. */
+static bool says_it_is_ours(const struct host *h, const char *path, const char *mark)
 {
 	_cleanup_close_ int fd = host_root_open(h, path, O_RDONLY | O_NONBLOCK);
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
-	return fd >= 0 && read_whole(fd, LIMIT_CONFIG_BYTES, &text, &len) == 0 && strstr(text, UNIT_MARK);
+	return fd >= 0 && read_whole(fd, LIMIT_CONFIG_BYTES, &text, &len) == 0 && strstr(text, mark);
 }
 
 static bool is_instance_of_meant(const struct uninstall *u, const char *entry)
@@ -173,7 +174,7 @@ static bool is_enabling(struct uninstall *u, int dir, const char *where, const c
 	if (u->names && !is_instance_of_meant(u, entry))
 		return false;
 	fd = host_root_open(u->h, path, O_PATH);
-	if (fd >= 0 && !says_it_is_ours(u->h, path))
+	if (fd >= 0 && !says_it_is_ours(u->h, path, UNIT_MARK))
 		return false;
 	u->units_changed = true;
 	return true;
@@ -186,12 +187,33 @@ static bool is_unit(struct uninstall *u, int dir, const char *where, const char 
 	(void)dir;
 	if (!path || !has_unit_name(entry))
 		return false;
-	if (!says_it_is_ours(u->h, path)) {
+	if (!says_it_is_ours(u->h, path, UNIT_MARK)) {
 		stays(path, "not of Modulus");
 		return false;
 	}
 	u->units_changed = true;
 	return true;
+}
+
+/* Under the names that updaters want (docs/updates.md). One that an operator calls by another name is his. */
+static bool is_hook(struct uninstall *u, int dir, const char *where, const char *entry)
+{
+	static const char *const names[] = { "modulus", "95-modulus.install", "oem-postinst" };
+	_cleanup_free_ char *path = str_printf("%s/%s", where, entry);
+
+	(void)dir;
+	for (size_t i = 0; path && i < ARRAY_SIZE(names); i++)
+		if (streq(entry, names[i]))
+			return says_it_is_ours(u->h, path, HOOK_MARK);
+	return false;
+}
+
+static void remove_hooks(struct uninstall *u)
+{
+	static const char *const dirs[] = { "/etc/kernel/postinst.d", "/etc/kernel/install.d", "/oem/bin" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		sweep(u, dirs[i], false, is_hook);
 }
 
 static void disable(struct uninstall *u)
@@ -524,6 +546,7 @@ static void remove_all(struct uninstall *u)
 	forget(u);
 	if (!u->names) {
 		sweep(u, STATE_DIR, false, is_state);
+		remove_hooks(u);
 		sweep(u, UNIT_DIR, false, is_unit);
 		sweep(u, CONFIG_DIR "/keys", false, is_key);
 		sweep(u, CONFIG_DIR, false, is_common_file);

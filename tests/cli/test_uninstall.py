@@ -18,8 +18,12 @@ FILES = (File("usr/bin/gpu-smi", b"#!/bin/sh\n", 0o755), File("usr/lib64/libgpu.
 OTHERS = {  # what operators and other software have, with names that one might take for ours
     "etc/modulus/auth.json": "{}", "etc/systemd/system/modulus-mine.service": "[Unit]\nDescription=mine\n",
     "etc/ld.so.conf.d/gpu.conf": "/opt/gpu/lib\n", "usr/local/bin/tool": "#!/bin/sh\n",
+    "etc/kernel/postinst.d/grub": "#!/bin/sh\n",
+    "oem/bin/ours-by-another-name": (TREE / "ignition/hooks/oem-postinst").read_text(),
     "opt/drivers/other/bin/x": "x", "etc/modprobe.d/modulus-gpu.conf": "options gpu x=1\n",
 }
+HOOKS = {"etc/kernel/postinst.d/modulus": "kernel-installed", "etc/kernel/install.d/95-modulus.install": "kernel-installed",
+         "oem/bin/oem-postinst": "oem-postinst"}
 LINKS = {"opt/drivers/legacy": "/opt/modulus/archive/legacy/1", "usr/local/bin/legacy-smi": "/opt/drivers/legacy/bin/legacy-smi",
          "usr/local/bin/other-smi": "/opt/gpu/bin/other-smi",
          "etc/systemd/system/multi-user.target.wants/modulus-mine.service": "/etc/systemd/system/modulus-mine.service"}
@@ -33,7 +37,7 @@ class Host(CacheMachine):
         shutil.rmtree(self.root / "etc")
         shutil.rmtree(self.root / "usr/lib/modulus")
         for path in ("opt", "usr/local/bin", "usr/bin", "usr/lib/systemd/system", "etc/ld.so.conf.d", "var/lib",
-                     "etc/systemd/system/multi-user.target.wants"):
+                     "etc/systemd/system/multi-user.target.wants", "etc/kernel/postinst.d", "etc/kernel/install.d", "oem/bin"):
             (self.root / path).mkdir(parents=True, exist_ok=True)
         self.write_root("etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n")
         self.write_live("proc/meminfo", "MemTotal:  9000000 kB\nMemAvailable:  8000000 kB\n")
@@ -48,6 +52,8 @@ class Host(CacheMachine):
         for unit in ("modulus-finish.service", "modulus-bless.service", f"modulus@{name}-1.0.service"):
             (wants / unit).unlink(missing_ok=True)
             (wants / unit).symlink_to(f"/etc/systemd/system/{'modulus@.service' if '@' in unit else unit}")
+        for path, hook in HOOKS.items():
+            self.write_root(path, (TREE / "ignition/hooks" / hook).read_text())
         self.write_root("etc/modulus/modulus", "the program")
         self.write_root("etc/modulus/modulus.conf", "[Policy]\nBudget=60s\n")
         self.driver(name)
@@ -138,6 +144,12 @@ def test_what_is_not_ours_stays(host):
     lines = host.uninstall()
     assert host.all == before
     assert {"/etc/modulus/auth.json", "/etc/systemd/system/modulus-mine.service"} <= host.paths(lines, "kept")
+
+
+def test_a_hook_of_somebody_elses_stays_under_the_name_of_ours(host):
+    mine = host.write_root("oem/bin/oem-postinst", "#!/bin/sh\nexec /oem/bin/ours-by-another-name \"$@\"\n")
+    host.uninstall()
+    assert mine.exists()
 
 
 def test_one_driver_goes_and_the_others_keep_everything(host):
