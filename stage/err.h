@@ -32,7 +32,7 @@ enum exit_code {
 	  "no device here matches Match=, or no bundle drives those that do; "                                \
 	  "what a module said of it is in kernel_log")                                                        \
 	X(DISABLED, "disabled", EXIT_DONE,                                                                    \
-	  "switched off by modulus=off, a module blacklist or unload; modulus load brings it up")             \
+	  "switched off by modulus=off, a module blacklist or unload; bring it up with modulus load")         \
 	X(NO_BUNDLE, "no-bundle", EXIT_NO_BUNDLE,                                                             \
 	  "no source holds a bundle of this driver and version; build one and put it where From= points")     \
 	X(WRONG_KERNEL, "wrong-kernel", EXIT_NO_BUNDLE,                                                       \
