@@ -20,18 +20,14 @@ static uint64_t duration(const json_t *o)
 	return us > 0 ? (uint64_t)us : 0;
 }
 
-struct scale {
-	uint64_t total_us;
-};
-
-static unsigned int column(const struct scale *s, uint64_t us)
+static unsigned int column(uint64_t total_us, uint64_t us)
 {
-	return us >= s->total_us ? BAR_COLUMNS : (unsigned int)((double)us / (double)s->total_us * BAR_COLUMNS);
+	return us >= total_us ? BAR_COLUMNS : (unsigned int)((double)us / (double)total_us * BAR_COLUMNS);
 }
 
-static void print_bar(const struct scale *s, const char *indent, const char *name, uint64_t from_us, uint64_t us)
+static void print_bar(uint64_t total_us, const char *indent, const char *name, uint64_t from_us, uint64_t us)
 {
-	unsigned int from = column(s, from_us), to = column(s, from_us + us);
+	unsigned int from = column(total_us, from_us), to = column(total_us, from_us + us);
 	char bar[BAR_COLUMNS + 1];
 
 	if (from == BAR_COLUMNS) /* the shortest can be seen too */
@@ -45,7 +41,7 @@ static void print_bar(const struct scale *s, const char *indent, const char *nam
 }
 
 /* Modules go in one after the other, from the beginning of the phase. */
-static void print_inserts(const struct scale *s, const json_t *modules, uint64_t at_us)
+static void print_inserts(uint64_t total_us, const json_t *modules, uint64_t at_us)
 {
 	json_t *m;
 	size_t i;
@@ -53,25 +49,24 @@ static void print_inserts(const struct scale *s, const json_t *modules, uint64_t
 	json_array_foreach(modules, i, m) {
 		if (duration(m) == 0) /* was live */
 			continue;
-		print_bar(s, "    ", json_text(m, "name"), at_us, duration(m));
+		print_bar(total_us, "    ", json_text(m, "name"), at_us, duration(m));
 		at_us += duration(m);
 	}
 }
 
 static void print_driver(const json_t *d)
 {
-	const struct scale s = { .total_us = duration(d) };
-	uint64_t at_us = 0;
+	uint64_t total_us = duration(d), at_us = 0;
 	json_t *phase;
 	size_t i;
 
-	printf("%s: %s, %.1f ms\n", json_text(d, "name"), json_text(d, "reason"), (double)s.total_us / 1000);
+	printf("%s: %s, %.1f ms\n", json_text(d, "name"), json_text(d, "reason"), (double)total_us / 1000);
 	json_array_foreach(json_object_get(d, "phases"), i, phase) {
 		const char *name = json_text(phase, "name");
 
-		print_bar(&s, "  ", name, at_us, duration(phase));
+		print_bar(total_us, "  ", name, at_us, duration(phase));
 		if (streq(name, "load"))
-			print_inserts(&s, json_object_get(d, "modules"), at_us);
+			print_inserts(total_us, json_object_get(d, "modules"), at_us);
 		at_us += duration(phase);
 	}
 }
