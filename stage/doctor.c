@@ -274,27 +274,13 @@ static int look_at_loaded(const struct doctor *d)
 	return r < 0 || is_bad ? r : good(d, "loaded", *text ? text : "nothing was to be loaded");
 }
 
-static bool is_enabled(const struct host *h, const char *unit)
-{
-	static const char *const dirs[] = { "/etc/systemd/system", "/usr/lib/systemd/system" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		_cleanup_free_ char *path = str_printf("%s/multi-user.target.wants/%s", dirs[i], unit);
-		_cleanup_close_ int fd = path ? host_root_open(h, path, O_PATH) : -EBADF;
-
-		if (fd >= 0)
-			return true;
-	}
-	return false;
-}
-
 static int look_at_units(const struct doctor *d)
 {
 	static const char *const units[] = { "modulus-finish.service", "modulus-bless.service" };
 	char text[ERR_TEXT_MAX] = "", said[ERR_TEXT_MAX + 16];
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (!is_enabled(d->h, units[i]))
+		if (!host_unit_is_enabled(d->h, units[i]))
 			join(text, sizeof(text), "%s", units[i]);
 	if (!*text)
 		return good(d, "units", "enabled");

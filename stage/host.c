@@ -144,6 +144,20 @@ int host_root_open(const struct host *h, const char *path, int flags)
 	return open_resolve(h->root_fd, path, flags, 0, RESOLVE_IN_ROOT);
 }
 
+bool host_unit_is_enabled(const struct host *h, const char *unit)
+{
+	static const char *const dirs[] = { "/etc/systemd/system", "/usr/lib/systemd/system" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		_cleanup_free_ char *path = str_printf("%s/multi-user.target.wants/%s", dirs[i], unit);
+		_cleanup_close_ int fd = path ? host_root_open(h, path, O_PATH) : -EBADF;
+
+		if (fd >= 0)
+			return true;
+	}
+	return false;
+}
+
 int host_live_open(const struct host *h, const char *path, int flags)
 {
 	int fd = openat(h->live_fd, path + strspn(path, "/"), flags | O_CLOEXEC);

@@ -55,6 +55,8 @@ int host_root_open(const struct host *h, const char *path, int flags) _must_chec
  * /opt -> var/opt of an ostree host. -EEXIST, -ENOENT: a link that leads nowhere; -errno.
  */
 int host_root_mkdir(const struct host *h, const char *path, int *ret_fd) _must_check_;
+/* Does multi-user.target want the unit: enabled by Ignition or the operator, or by an OS image? */
+bool host_unit_is_enabled(const struct host *h, const char *unit);
 /* host_root_open() for the live root ("/proc/cmdline"), links followed wherever they lead. */
 int host_live_open(const struct host *h, const char *path, int flags) _must_check_;
 /* Reads a live file whole. */

@@ -15,12 +15,6 @@
 #include "rootfs.h"
 #include "state.h"
 
-/* Where our unit of the real root is enabled: by Ignition or the operator, or by an OS image. */
-static const char *const finish_units[] = {
-	"/etc/systemd/system/multi-user.target.wants/modulus-finish.service",
-	"/usr/lib/systemd/system/multi-user.target.wants/modulus-finish.service",
-};
-
 struct record {
 	char open[64]; /* boot id of an attempt that is not over; "": none */
 	unsigned int misses;
@@ -143,17 +137,6 @@ static bool stays_readonly(const struct host *h)
 	return true;
 }
 
-static bool finish_is_enabled(const struct host *h)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(finish_units); i++) {
-		_cleanup_close_ int fd = host_root_open(h, finish_units[i], O_PATH);
-
-		if (fd >= 0)
-			return true;
-	}
-	return false;
-}
-
 int trial_begin(const struct host *h, const struct trial *t, struct err *err)
 {
 	struct record rec;
@@ -163,7 +146,7 @@ int trial_begin(const struct host *h, const struct trial *t, struct err *err)
 	if (r < 0)
 		return err_sys(err, r, "boot_id");
 	if (!streq(h->root_path, "/")) { /* in the real root it is `finish` that runs this */
-		if (!finish_is_enabled(h))
+		if (!host_unit_is_enabled(h, "modulus-finish.service"))
 			return err_set(err, -E_CACHE_UNREACHABLE,
 				       "modulus-finish.service is not enabled, and nothing else ends an attempt");
 		if (stays_readonly(h))
