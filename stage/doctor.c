@@ -37,7 +37,9 @@ static int bad(const struct doctor *d, enum finding_level level, const char *wha
 {
 	int r = findings_addf(d->ret, level, FINDING_SYSTEM, what, code, "%s", text);
 
-	return r < 0 ? r : findings_set_command(d->ret, command);
+	if (r == 0)
+		findings_set_command(d->ret, command);
+	return r;
 }
 
 /* "A, B, C" as far as it fits in a finding. */

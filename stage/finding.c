@@ -33,10 +33,9 @@ int findings_addf(struct findings *l, enum finding_level level, const char *abou
 	return findings_add(l, level, about, what, &why);
 }
 
-int findings_set_command(struct findings *l, const char *command)
+void findings_set_command(struct findings *l, const char *command)
 {
 	l->v[l->n - 1].command = command;
-	return 0;
 }
 
 void findings_free(struct findings *l)

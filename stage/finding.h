@@ -34,7 +34,7 @@ int findings_add(struct findings *l, enum finding_level level, const char *about
 int findings_addf(struct findings *l, enum finding_level level, const char *about, const char *what, int code,
 		  const char *fmt, ...) _printf_(6, 7) _must_check_;
 /* What mends the one that was added last. 0, so that it ends a chain of calls. */
-int findings_set_command(struct findings *l, const char *command);
+void findings_set_command(struct findings *l, const char *command);
 void findings_free(struct findings *l);
 #define _cleanup_findings_ _cleanup_(findings_free)
 
