@@ -206,13 +206,11 @@ static void remove_part(int dirfd, const char *name)
 static void remove_other_parts(const struct store_copy *c)
 {
 	size_t len = strlen(c->part), prefix = len - strlen(".tar.zst.part") - 2 * SHA256_BYTES;
-	_cleanup_close_ int fd = openat(c->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *e;
+	DIR *dir;
 
-	if (!dir)
+	if (dir_open_at(c->dirfd, ".", &dir) < 0)
 		return;
-	(void)TAKE_FD(fd);
 	while ((e = readdir(dir))) {
 		if (strlen(e->d_name) == len && strncmp(e->d_name, c->part, prefix) == 0 && !streq(e->d_name, c->part))
 			remove_part(c->dirfd, e->d_name);
@@ -241,13 +239,11 @@ int store_check_space(int dirfd, uint64_t size, const char *what, struct err *er
 
 void store_sweep(int dirfd)
 {
-	_cleanup_close_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	const struct dirent *e;
+	DIR *dir;
 
-	if (!dir)
+	if (dir_open_at(dirfd, ".", &dir) < 0)
 		return;
-	(void)TAKE_FD(fd);
 	while ((e = readdir(dir)))
 		remove_part(dirfd, e->d_name);
 	closedir(dir);
