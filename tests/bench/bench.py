@@ -33,6 +33,7 @@ from rig.machines import Workshop                                   # noqa: E402
 import chart                                                        # noqa: E402
 import growth                                                       # noqa: E402
 import inguest                                                      # noqa: E402
+from timedline import Timed                                         # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
 GROWTH_ROUNDS = 5
@@ -137,7 +138,7 @@ class Bundle:
 def _cpu_seconds_without_device(bundle: Bundle) -> float:
     bundle.machine.driver(text="[Driver]\nVersion=1.0\nMatch=pci:v0000FFFFd*\n")
     said = [run(BUILD / "bench/timed", "none", MODULUS_BOOT, "boot", *bundle.machine.roots) for _ in range(WARM_UP + ROUNDS)]
-    return statistics.median(int(line.split()[4]) / 1e6 for line in said[WARM_UP:])
+    return statistics.median(Timed.read(line).cpu for line in said[WARM_UP:])
 
 
 def measure_here(folder: Path) -> Group:

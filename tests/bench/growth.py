@@ -15,6 +15,7 @@ import elf
 from bundlemaker import RELEASE, File, cut_at, modules
 from fakehost import Machine
 from program import BUILD, MODULUS_BOOT, environment
+from timedline import Timed
 
 CHUNK_BYTES = 3 << 20       # what does not compress takes a little more; the format allows 4 MiB
 OTHER = "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00"
@@ -97,12 +98,12 @@ KINDS: dict[tuple[str, str], Callable[[Path], Iterator[tuple[int, Machine]]]] = 
     ("devices, none that matches", "devices"): _devices}
 
 
-def _run(machine: Machine) -> tuple[float, int]:
+def _run(machine: Machine) -> Timed:
     done = subprocess.run([BUILD / "bench/timed", "x", MODULUS_BOOT, "boot", *machine.roots], env=environment(), capture_output=True, text=True)
-    _, _, took, code, _, resident = done.stdout.split()
-    if code != "0":
-        raise SystemExit(f"bench: {machine.root}: ended with {code}:\n{done.stderr}")
-    return int(took) / 1e9, int(resident) << 10
+    one = Timed.read(done.stdout)
+    if one.code:
+        raise SystemExit(f"bench: {machine.root}: ended with {one.code}:\n{done.stderr}")
+    return one
 
 
 def measure(folder: Path, rounds: int) -> list[Growth]:
@@ -114,6 +115,6 @@ def measure(folder: Path, rounds: int) -> list[Growth]:
         for _ in range(rounds):
             for size, machine in machines:
                 taken[size].append(_run(machine))
-        found.append(Growth(what, unit, [Step(size, statistics.median(took for took, _ in runs), max(resident for _, resident in runs))
+        found.append(Growth(what, unit, [Step(size, statistics.median(one.seconds for one in runs), max(one.resident for one in runs))
                                          for size, runs in taken.items()]))
     return found

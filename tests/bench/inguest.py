@@ -14,6 +14,7 @@ from rig import bundles, disk, guest, nvidia, saved, small
 from rig.host import run
 from rig.machines import ROOT_ARGUMENT, USR_ARGUMENTS, Usr, Workshop, driver_file
 from program import BUILD, MODULUS_BOOT
+from timedline import Timed
 
 SCRIPTS = {name: Path(__file__).with_name(f"{name}.sh") for name in ("rounds", "shell")}
 # Machines with a GPU have more CPUs than one. Software emulation takes seconds to draw a console, and a console keeps the
@@ -55,7 +56,6 @@ EXPECTED = {"miss": ("loaded", "http"), "hit": ("loaded", "cache"), "usr": ("loa
 class Runs:
     """Of each contender."""
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))      # seconds, children's too
     resident: dict[str, int] = field(default_factory=lambda: defaultdict(int))          # bytes, at most
     inserts: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))  # seconds
 
@@ -108,13 +108,11 @@ def _read(text: str) -> Runs:
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "timed":
-            name, *numbers = rest.split()
-            took, code, cpu, resident = map(int, numbers)
-            if code:
-                raise SystemExit(f"bench: in the guest {name} ended with {code}:\n{text}")
-            runs.seconds[name].append(took / 1e9)
-            runs.cpu[name].append(cpu / 1e6)
-            runs.resident[name] = max(runs.resident[name], resident << 10)
+            one = Timed.read(line)
+            if one.code:
+                raise SystemExit(f"bench: in the guest {one.name} ended with {one.code}:\n{text}")
+            runs.seconds[one.name].append(one.seconds)
+            runs.resident[one.name] = max(runs.resident[one.name], one.resident)
         elif kind == "inserted":
             module, took = rest.split()
             runs.inserts["floor"][module].append(int(took) / 1e9)
