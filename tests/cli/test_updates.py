@@ -219,24 +219,26 @@ def test_other_words_are_refused():
 
 # --- packages of kernels ---
 
-def run_parts(host: CacheMachine, *words: str, **more) -> subprocess.CompletedProcess:
-    """As the postinst of Debian's kernels runs its hooks; one that comes later, as the boot loader's does, must run."""
-    folder = host.root.parent / "postinst.d"
+def hooks(host: CacheMachine, name: str, ours: str, later: str) -> Path:
+    """A folder with our hook, and with one that comes later, as the boot loader's does, and must run."""
+    folder = host.root.parent / name
     folder.mkdir(exist_ok=True)
-    shutil.copy(INSTALLED, folder / "modulus")
-    (folder / "zz-later").write_text("#!/bin/sh\necho the later one runs\n")
-    (folder / "zz-later").chmod(0o755)
+    shutil.copy(INSTALLED, folder / ours)
+    (folder / later).write_text("#!/bin/sh\necho the later one runs\n")
+    (folder / later).chmod(0o755)
+    return folder
+
+
+def run_parts(host: CacheMachine, *words: str, **more) -> subprocess.CompletedProcess:
+    """As the postinst of Debian's kernels runs its hooks."""
+    folder = hooks(host, "postinst.d", "modulus", "zz-later")
     done = hook(host, "run-parts", "--verbose", "--exit-on-error", *[f"--arg={word}" for word in words], folder, **more)
     assert done.returncode == 0 and "the later one runs" in done.stdout, "a hook of ours failed the package manager"
     return done
 
 
 def kernel_install(host: CacheMachine, *words: str, **more) -> subprocess.CompletedProcess:
-    folder = host.root.parent / "install.d"
-    folder.mkdir(exist_ok=True)
-    shutil.copy(INSTALLED, folder / "95-modulus.install")
-    (folder / "99-later.install").write_text("#!/bin/sh\necho the later one runs\n")
-    (folder / "99-later.install").chmod(0o755)
+    folder = hooks(host, "install.d", "95-modulus.install", "99-later.install")
     plugins = f"{folder}/95-modulus.install {folder}/99-later.install"
     done = hook(host, "kernel-install", *words, KERNEL_INSTALL_PLUGINS=plugins, MACHINE_ID="0" * 31 + "1",
                 BOOT_ROOT=str(host.root.parent / "boot"), **more)
