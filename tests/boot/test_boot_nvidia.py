@@ -55,7 +55,7 @@ def test_the_options_of_the_driver_file_are_in_effect(nvidia_gpu):
 
 
 @pytest.mark.parametrize("name", ["nvidia-frontend", "nvidia-uvm", "nvidia-caps", "drm"])
-def test_its_devices_havemajors(nvidia_gpu, name):
+def test_its_devices_have_majors(nvidia_gpu, name):
     assert re.search(rf"^ *\d+ {name}$", nvidia_gpu.boot.text("real-root", "majors"), re.M)
 
 
