@@ -408,7 +408,8 @@ check-unit: $(UNIT_PROGRAMS)
 	done; \
 	if [ -n "$$failed" ]; then echo "modulus: unit tests failed:$$failed" >&2; exit 1; fi
 
-PYTEST = env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
+# (what a test makes has nothing to do with the make that runs it)
+PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
 
 check-cli: all build/gpu/plan
 	$(call say,TEST,tests/cli)
