@@ -32,6 +32,15 @@ bool str_suffix(const char *str, const char *suffix)
 	return n >= m && streq(str + n - m, suffix);
 }
 
+char *str_middle(const char *str, const char *prefix, const char *suffix)
+{
+	const char *rest;
+
+	if (!str_prefix(str, prefix, &rest) || !str_suffix(rest, suffix))
+		return NULL;
+	return strndup(rest, strlen(rest) - strlen(suffix));
+}
+
 __attribute__((format(printf, 1, 0))) static char *vprintf_alloc(const char *fmt, va_list ap)
 {
 	char *s = NULL;

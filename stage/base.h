@@ -74,6 +74,8 @@ static inline bool streq(const char *a, const char *b) { return strcmp(a, b) == 
 /* True when str begins with prefix; *ret_rest (may be NULL) is what follows. */
 bool str_prefix(const char *str, const char *prefix, const char **ret_rest);
 bool str_suffix(const char *str, const char *suffix);
+/* What is between the two, the caller's; NULL: str does not begin and end so, or memory is short. */
+char *str_middle(const char *str, const char *prefix, const char *suffix);
 
 /* asprintf that returns the string, NULL when memory is short. Caller frees. */
 char *str_printf(const char *fmt, ...) _printf_(1, 2);

@@ -11,7 +11,7 @@
 
 #include "child.h"
 #include "limit.h"
-#include "removetree.h"
+#include "sweep.h"
 
 #define LD_DIR "/etc/ld.so.conf.d"
 #define LD_CACHE "/etc/ld.so.cache"
@@ -317,8 +317,7 @@ int runtime_links_make(const struct host *h, const struct runtime_tree *t, bool 
 struct unlinking {
 	const struct host *h;
 	const struct strv *names;
-	bool dry;
-	struct strv *removed, *warnings;
+	struct strv *warnings;
 };
 
 static bool is_meant(const struct unlinking *u, const char *name)
@@ -351,19 +350,22 @@ static bool leads_to_ours(const struct unlinking *u, int dir, const char *entry,
 	return false;
 }
 
-static bool is_driver_link(const struct unlinking *u, int dir, const char *entry)
+static bool is_driver_link(void *ctx, int dir, const char *where, const char *entry)
 {
 	char name[LIMIT_NAME_BYTES + 1];
 
-	return leads_to_ours(u, dir, entry, 1, name, sizeof(name)) && streq(name, entry);
+	(void)where;
+	return leads_to_ours(ctx, dir, entry, 1, name, sizeof(name)) && streq(name, entry);
 }
 
 /* A link by way of /opt/drivers/NAME is ours if that is, or is gone already. */
-static bool is_program(const struct unlinking *u, int dir, const char *entry)
+static bool is_program(void *ctx, int dir, const char *where, const char *entry)
 {
+	const struct unlinking *u = ctx;
 	char name[LIMIT_NAME_BYTES + 1], have[1];
 	_cleanup_close_ int drivers = -EBADF;
 
+	(void)where;
 	if (leads_to_ours(u, dir, entry, 1, name, sizeof(name)))
 		return true;
 	if (!leads_to_ours(u, dir, entry, 0, name, sizeof(name)))
@@ -371,51 +373,24 @@ static bool is_program(const struct unlinking *u, int dir, const char *entry)
 	drivers = host_root_open(u->h, RUNTIME_LINK_DIR, O_RDONLY | O_DIRECTORY);
 	if (drivers < 0 || (readlinkat(drivers, name, have, sizeof(have)) < 0 && errno == ENOENT))
 		return true;
-	return is_driver_link(u, drivers, name);
+	return is_driver_link(ctx, drivers, RUNTIME_LINK_DIR, name);
 }
 
-static bool is_ld_conf(const struct unlinking *u, int dir, const char *entry)
+static bool is_ld_conf(void *ctx, int dir, const char *where, const char *entry)
 {
-	_cleanup_free_ char *name = NULL;
-	const char *rest;
+	_cleanup_free_ char *name = str_middle(entry, LD_PREFIX, LD_SUFFIX);
 
 	(void)dir;
-	if (!str_prefix(entry, LD_PREFIX, &rest) || !str_suffix(rest, LD_SUFFIX))
-		return false;
-	name = strndup(rest, strlen(rest) - strlen(LD_SUFFIX));
-	return name && is_meant(u, name);
+	(void)where;
+	return name && is_meant(ctx, name);
 }
 
-static bool is_extension(const struct unlinking *u, int dir, const char *entry)
+static bool is_extension(void *ctx, int dir, const char *where, const char *entry)
 {
 	char name[LIMIT_NAME_BYTES + 1];
 
-	return str_prefix(entry, RUNTIME_EXTENSION, NULL) && leads_to_ours(u, dir, entry, 1, name, sizeof(name));
-}
-
-/* *ret_n: how many of the directory's names went, durably. */
-static int sweep(const struct unlinking *u, const char *where, bool live,
-		 bool (*is_it)(const struct unlinking *u, int dir, const char *entry), size_t *ret_n)
-{
-	_cleanup_close_ int dir = live ? host_live_open(u->h, where, O_RDONLY | O_DIRECTORY) :
-					 host_root_open(u->h, where, O_RDONLY | O_DIRECTORY);
-	_cleanup_strv_ struct strv names = { 0 };
-	int r = dir < 0 ? dir : tree_names(dir, &names);
-
-	*ret_n = 0;
-	if (r < 0)
-		return r == -ENOENT ? 0 : cannot(u, where, r);
-	for (size_t i = 0; r == 0 && i < names.n; i++) {
-		if (!is_it(u, dir, names.v[i]))
-			continue;
-		if (!u->dry && (unlinkat(dir, names.v[i], 0) < 0 || (fsync(dir) < 0 && errno != EINVAL))) {
-			r = -errno;
-			return cannot(u, where, r);
-		}
-		++*ret_n;
-		r = strv_addf(u->removed, "%s/%s", where, names.v[i]);
-	}
-	return r;
+	(void)where;
+	return str_prefix(entry, RUNTIME_EXTENSION, NULL) && leads_to_ours(ctx, dir, entry, 1, name, sizeof(name));
 }
 
 /* After a power cut between the two steps the line is gone and the loader's cache still has the libraries. */
@@ -430,27 +405,31 @@ static bool loader_is_behind(const struct host *h)
 int runtime_links_remove(const struct host *h, const struct strv *names, bool dry, struct strv *ret,
 			 struct strv *warnings)
 {
-	const struct unlinking u = { .h = h, .names = names, .dry = dry, .removed = ret, .warnings = warnings };
+	struct unlinking u = { .h = h, .names = names, .warnings = warnings };
+	const struct sweep s = { .host = h, .dry = dry, .removed = ret, .failed = warnings, .ctx = &u };
 	_cleanup_close_ int opt = -EBADF;
-	size_t n, n_links, n_conf;
+	size_t before;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(program_dirs); i++)
-		r = sweep(&u, program_dirs[i], false, is_program, &n);
+		r = sweep_dir(&s, program_dirs[i], false, is_program);
+	before = ret->n;
 	if (r == 0)
-		r = sweep(&u, RUNTIME_EXTENSION_LINK_DIR, true, is_extension, &n);
-	if (r == 0 && n > 0 && !dry) {
+		r = sweep_dir(&s, RUNTIME_EXTENSION_LINK_DIR, true, is_extension);
+	if (r == 0 && ret->n > before && !dry) {
 		r = run_sysext(h);
 		r = r < 0 ? cannot(&u, "systemd-sysext refresh", r) : 0;
 	}
+	before = ret->n;
 	if (r == 0)
-		r = sweep(&u, RUNTIME_LINK_DIR, false, is_driver_link, &n_links);
-	opt = r == 0 && n_links > 0 && !dry ? host_root_open(h, "/opt", O_RDONLY | O_DIRECTORY) : -EBADF;
+		r = sweep_dir(&s, RUNTIME_LINK_DIR, false, is_driver_link);
+	opt = r == 0 && ret->n > before && !dry ? host_root_open(h, "/opt", O_RDONLY | O_DIRECTORY) : -EBADF;
 	if (opt >= 0)
 		(void)unlinkat(opt, strrchr(RUNTIME_LINK_DIR, '/') + 1, AT_REMOVEDIR); /* when it is empty */
+	before = ret->n;
 	if (r == 0)
-		r = sweep(&u, LD_DIR, false, is_ld_conf, &n_conf);
-	if (r < 0 || dry || (n_conf == 0 && !loader_is_behind(h)))
+		r = sweep_dir(&s, LD_DIR, false, is_ld_conf);
+	if (r < 0 || dry || (ret->n == before && !loader_is_behind(h)))
 		return r;
 	r = run_ldconfig(h);
 	return r < 0 ? cannot(&u, "ldconfig", r) : 0;

@@ -14,7 +14,6 @@
 #include "cache.h"
 #include "cdi.h"
 #include "child.h"
-#include "instance.h"
 #include "jsontext.h"
 #include "limit.h"
 #include "load.h"
@@ -27,14 +26,12 @@
 #include "runtimelinks.h"
 #include "serial.h"
 #include "state.h"
+#include "unitfiles.h"
 
 #define CONFIG_DIR "/etc/modulus"
 #define CONFIG_GLOBAL "modulus.conf"
 #define VENDOR_DIR "/usr/lib/modulus"
 #define UNIT_DIR "/etc/systemd/system"
-#define UNIT_MARK "\nDescription=Modulus: "
-#define HOOK_MARK "\n# Part of Modulus, which knows it by this line: "
-#define INSTANCE "modulus@"
 
 struct uninstall {
 	const struct host *h;
@@ -88,147 +85,36 @@ static bool is_meant(const struct uninstall *u, const char *name)
 
 /* --- names in a directory --- */
 
-/* Removes those that are ours, durably; a directory that does not exist has none. */
-static void sweep(struct uninstall *u, const char *where, bool live,
-		  bool (*is_ours)(struct uninstall *u, int dir, const char *where, const char *entry))
+static void said(struct uninstall *u, const char *where, int r, const struct strv *removed, const struct strv *cannot)
 {
-	_cleanup_close_ int dir = live ? host_live_open(u->h, where, O_RDONLY | O_DIRECTORY) :
-					 host_root_open(u->h, where, O_RDONLY | O_DIRECTORY);
-	_cleanup_strv_ struct strv names = { 0 };
-	int r = dir < 0 ? dir : tree_names(dir, &names);
-
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		failed_at(u, where, r);
-	for (size_t i = 0; r == 0 && i < names.n; i++) {
-		_cleanup_free_ char *path = str_printf("%s/%s", where, names.v[i]);
-
-		if (!path || !is_ours(u, dir, where, names.v[i]))
-			continue;
-		if (!u->dry && (unlinkat(dir, names.v[i], 0) < 0 || (fsync(dir) < 0 && errno != EINVAL)))
-			failed_at(u, path, -errno);
-		else
-			gone(u, path);
-	}
+	all_gone(u, removed);
+	for (size_t i = 0; i < cannot->n; i++)
+		failed(u, cannot->v[i]);
 }
 
-/* "modulus-NAME.conf" and the like: NAME, the caller's; NULL: no such name. */
-static char *middle(const char *entry, const char *prefix, const char *suffix)
+static void sweep(struct uninstall *u, const char *where, bool live, sweep_is_ours_fn is_ours)
 {
-	const char *rest;
+	_cleanup_strv_ struct strv removed = { 0 }, cannot = { 0 };
+	const struct sweep s = { .host = u->h, .dry = u->dry, .removed = &removed, .failed = &cannot, .ctx = u };
 
-	if (!str_prefix(entry, prefix, &rest) || !str_suffix(rest, suffix))
-		return NULL;
-	return strndup(rest, strlen(rest) - strlen(suffix));
+	said(u, where, sweep_dir(&s, where, live, is_ours), &removed, &cannot);
 }
 
 /* --- units --- */
 
-/* By what it says of itself: others may have units and hooks of such a name. */
-static bool says_it_is_ours(const struct host *h, const char *path, const char *mark)
+static void with_unit_files(struct uninstall *u, int (*remove)(struct unit_files *))
 {
-	_cleanup_close_ int fd = host_root_open(h, path, O_RDONLY | O_NONBLOCK);
-	_cleanup_free_ char *text = NULL;
-	size_t len;
+	_cleanup_strv_ struct strv removed = { 0 }, cannot = { 0 };
+	struct unit_files f = { .config = &u->machine.config, .names = u->names,
+				.sweep = { .host = u->h, .dry = u->dry, .removed = &removed, .failed = &cannot } };
 
-	return fd >= 0 && read_whole(fd, LIMIT_CONFIG_BYTES, &text, &len) == 0 && strstr(text, mark);
-}
-
-static bool is_instance_of_meant(const struct uninstall *u, const char *entry)
-{
-	_cleanup_free_ char *instance = middle(entry, INSTANCE, ".service"), *version = NULL;
-	struct driver *d;
-	struct err unsaid;
-
-	if (!instance || !u->names)
-		return instance != NULL;
-	if (instance_find(&u->machine.config, instance, &d, &version, &unsaid) == 0)
-		return is_meant(u, d->name);
-	for (size_t i = 0; i < u->names->n; i++) { /* its file may be gone */
-		const char *rest;
-
-		if (str_prefix(instance, u->names->v[i], &rest) && *rest == '-')
-			return true;
-	}
-	return false;
-}
-
-static bool has_unit_name(const char *entry)
-{
-	static const char *const kinds[] = { ".service", ".target", ".timer", ".path", ".socket" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (str_suffix(entry, kinds[i]))
-			return str_prefix(entry, "modulus-", NULL) || str_prefix(entry, INSTANCE, NULL);
-	return false;
-}
-
-/* What a link in a .wants directory enables; one that leads nowhere is what an interrupted run left. */
-static bool is_enabling(struct uninstall *u, int dir, const char *where, const char *entry)
-{
-	_cleanup_free_ char *path = str_printf("%s/%s", where, entry);
-	_cleanup_close_ int fd = -EBADF;
-	struct stat st;
-
-	if (!path || !has_unit_name(entry) || fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISLNK(st.st_mode))
-		return false;
-	if (u->names && !is_instance_of_meant(u, entry))
-		return false;
-	fd = host_root_open(u->h, path, O_PATH);
-	if (fd >= 0 && !says_it_is_ours(u->h, path, UNIT_MARK))
-		return false;
-	u->units_changed = true;
-	return true;
-}
-
-static bool is_unit(struct uninstall *u, int dir, const char *where, const char *entry)
-{
-	_cleanup_free_ char *path = str_printf("%s/%s", where, entry);
-
-	(void)dir;
-	if (!path || !has_unit_name(entry))
-		return false;
-	if (!says_it_is_ours(u->h, path, UNIT_MARK)) {
-		stays(path, "not of Modulus");
-		return false;
-	}
-	u->units_changed = true;
-	return true;
-}
-
-/* Under the names that updaters want (docs/updates.md). One that an operator calls by another name is his. */
-static bool is_hook(struct uninstall *u, int dir, const char *where, const char *entry)
-{
-	static const char *const names[] = { "modulus", "95-modulus.install", "oem-postinst" };
-	_cleanup_free_ char *path = str_printf("%s/%s", where, entry);
-
-	(void)dir;
-	for (size_t i = 0; path && i < ARRAY_SIZE(names); i++)
-		if (streq(entry, names[i]))
-			return says_it_is_ours(u->h, path, HOOK_MARK);
-	return false;
-}
-
-static void remove_hooks(struct uninstall *u)
-{
-	static const char *const dirs[] = { "/etc/kernel/postinst.d", "/etc/kernel/install.d", "/oem/bin" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		sweep(u, dirs[i], false, is_hook);
-}
-
-static void disable(struct uninstall *u)
-{
-	_cleanup_close_ int dir = host_root_open(u->h, UNIT_DIR, O_RDONLY | O_DIRECTORY);
-	_cleanup_strv_ struct strv names = { 0 };
-
-	if (dir < 0 || tree_names(dir, &names) < 0)
-		return;
-	for (size_t i = 0; i < names.n; i++) {
-		_cleanup_free_ char *where = str_printf(UNIT_DIR "/%s", names.v[i]);
-
-		if (where && (str_suffix(where, ".wants") || str_suffix(where, ".requires")))
-			sweep(u, where, false, is_enabling);
-	}
+	said(u, UNIT_DIR, remove(&f), &removed, &cannot);
+	for (size_t i = 0; i < f.kept.n; i++)
+		printf("kept %s\n", f.kept.v[i]);
+	u->units_changed = u->units_changed || f.changed;
+	strv_free(&f.kept);
 }
 
 static void tell_systemd(const struct uninstall *u)
@@ -243,9 +129,10 @@ static void tell_systemd(const struct uninstall *u)
 /* --- configuration --- */
 
 /* An image may have a file of that name: an empty one over it is what switches that off. */
-static bool is_driver_file(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_driver_file(void *ctx, int dir, const char *where, const char *entry)
 {
-	_cleanup_free_ char *name = middle(entry, "", ".conf"), *vendor = str_printf(VENDOR_DIR "/%s", entry);
+	const struct uninstall *u = ctx;
+	_cleanup_free_ char *name = str_middle(entry, "", ".conf"), *vendor = str_printf(VENDOR_DIR "/%s", entry);
 	_cleanup_free_ char *path = str_printf("%s/%s", where, entry);
 	_cleanup_close_ int fd = -EBADF;
 	struct stat st;
@@ -262,20 +149,20 @@ static bool is_driver_file(struct uninstall *u, int dir, const char *where, cons
 	return true;
 }
 
-static bool is_key(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_key(void *ctx, int dir, const char *where, const char *entry)
 {
-	(void)u;
+	(void)ctx;
 	(void)dir;
 	(void)where;
 	return str_suffix(entry, ".pub");
 }
 
-static bool is_common_file(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_common_file(void *ctx, int dir, const char *where, const char *entry)
 {
 	_cleanup_free_ char *path = str_printf("%s/%s", where, entry);
 	struct stat st;
 
-	(void)u;
+	(void)ctx;
 	if (streq(entry, CONFIG_GLOBAL) || streq(entry, "modulus")) /* the program, where an image has none */
 		return true;
 	if (path && (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) && !str_suffix(entry, ".conf"))
@@ -293,18 +180,19 @@ static void remove_if_empty(const struct uninstall *u, const char *parent, const
 
 /* --- what is live --- */
 
-static bool is_modprobe_conf(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_modprobe_conf(void *ctx, int dir, const char *where, const char *entry)
 {
-	_cleanup_free_ char *name = middle(entry, "modulus-", ".conf");
+	const struct uninstall *u = ctx;
+	_cleanup_free_ char *name = str_middle(entry, "modulus-", ".conf");
 
 	(void)dir;
 	(void)where;
 	return name && is_meant(u, name);
 }
 
-static bool is_cdi(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_cdi(void *ctx, int dir, const char *where, const char *entry)
 {
-	(void)u;
+	(void)ctx;
 	(void)dir;
 	(void)where;
 	return streq(entry, CDI_NAME);
@@ -448,8 +336,9 @@ static void remove_cached(struct uninstall *u)
 }
 
 /* Trials name their driver, marks have it in their file's name, and answers of the network name a bundle. */
-static bool is_remembered(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_remembered(void *ctx, int dir, const char *where, const char *entry)
 {
+	const struct uninstall *u = ctx;
 	json_t *o = NULL;
 	bool meant;
 
@@ -459,7 +348,7 @@ static bool is_remembered(struct uninstall *u, int dir, const char *where, const
 	meant = strv_has(u->names, json_text(o, "name")) || strv_has(&u->digests, json_text(o, "digest"));
 	json_decref(o);
 	for (size_t i = 0; !meant && str_prefix(where, SERIAL_DIR, NULL) && i < u->names->n; i++) {
-		_cleanup_free_ char *flavor = middle(entry, u->names->v[i], ".json");
+		_cleanup_free_ char *flavor = str_middle(entry, u->names->v[i], ".json");
 
 		meant = flavor && str_prefix(flavor, "-modules-", NULL) && !strstr(flavor + 1, "-modules-");
 	}
@@ -489,9 +378,9 @@ static void forget(struct uninstall *u)
 }
 
 /* The gate's, and what else is there in a file of its own. */
-static bool is_state(struct uninstall *u, int dir, const char *where, const char *entry)
+static bool is_state(void *ctx, int dir, const char *where, const char *entry)
 {
-	(void)u;
+	(void)ctx;
 	(void)dir;
 	(void)where;
 	return str_suffix(entry, ".json");
@@ -538,7 +427,7 @@ static void say_rest(const struct uninstall *u)
 
 static void remove_all(struct uninstall *u)
 {
-	disable(u);
+	with_unit_files(u, unit_files_disable);
 	sweep(u, CONFIG_DIR, false, is_driver_file);
 	remove_live(u);
 	remove_runtime(u);
@@ -546,8 +435,8 @@ static void remove_all(struct uninstall *u)
 	forget(u);
 	if (!u->names) {
 		sweep(u, STATE_DIR, false, is_state);
-		remove_hooks(u);
-		sweep(u, UNIT_DIR, false, is_unit);
+		with_unit_files(u, unit_files_remove_hooks);
+		with_unit_files(u, unit_files_remove);
 		sweep(u, CONFIG_DIR "/keys", false, is_key);
 		sweep(u, CONFIG_DIR, false, is_common_file);
 		say_rest(u);
