@@ -25,7 +25,7 @@ static int add_good(const struct source_request *req, const struct candidate *c,
 }
 
 /* As boot would: one that took the machine down too often is left out. */
-static int try_local(const struct source_request *req, struct candidate *c, struct err *err)
+static int try_one(const struct source_request *req, struct candidate *c, struct err *err)
 {
 	const struct manifest *m = bundle_manifest(c->bundle);
 	const struct trial t = { .name = req->driver->name, .digest = m->digest, .release = req->kernel->release,
@@ -47,7 +47,7 @@ static int look_local(const struct source_request *req, struct rejections *rejec
 	for (size_t i = 0; i < found.n; i++) {
 		struct err why;
 
-		if (try_local(req, &found.v[i], &why) == 0)
+		if (try_one(req, &found.v[i], &why) == 0)
 			return add_good(req, &found.v[i], true, ret);
 		if (rejections_add(rejected, found.v[i].origin, &why) < 0)
 			return -ENOMEM;
@@ -55,25 +55,26 @@ static int look_local(const struct source_request *req, struct rejections *rejec
 	return 1;
 }
 
-static int look_in_network(const struct source_request *req, struct rejections *rejected, struct findings *ret,
-			   struct err *err)
+static int look_in_network(const struct source_request *req, bool whole, struct rejections *rejected,
+			   struct findings *ret, struct err *err)
 {
 	unsigned int cursor = 0;
-	int r = 1;
 
-	while (r > 0) {
+	for (;;) {
 		_cleanup_candidates_ struct candidates found = { 0 };
+		struct err why;
+		int r = source_find_network(req, &cursor, &found, rejected, err);
 
-		r = source_find_network(req, &cursor, &found, rejected, err);
-		if (r == 0)
-			return 1;
-		if (r > 0)
-			return add_good(req, &found.v[0], false, ret);
+		if (r <= 0)
+			return r < 0 ? r : 1;
+		if (!whole || try_one(req, &found.v[0], &why) == 0)
+			return add_good(req, &found.v[0], whole, ret);
+		if (rejections_add(rejected, found.v[0].origin, &why) < 0)
+			return -ENOMEM;
 	}
-	return r;
 }
 
-static int check_kind(const struct source_request *req, struct findings *ret, struct err *err)
+static int check_kind(const struct source_request *req, bool whole, struct findings *ret, struct err *err)
 {
 	_cleanup_rejections_ struct rejections rejected = { 0 };
 	const char *what = manifest_kind_word(req->kind);
@@ -82,7 +83,7 @@ static int check_kind(const struct source_request *req, struct findings *ret, st
 	int r = look_local(req, &rejected, ret, err);
 
 	if (r > 0)
-		r = look_in_network(req, &rejected, ret, err);
+		r = look_in_network(req, whole && req->kind == KIND_MODULES, &rejected, ret, err);
 	if (r <= 0)
 		return r;
 	(void)rejections_verdict(&rejected, req, &why);
@@ -109,7 +110,7 @@ static int check_driver(const struct check_request *c, const struct driver *d, c
 		return r == -ENOMEM ? r : findings_add(ret, FINDING_FAIL, d->name, "keys", err);
 	for (enum bundle_kind kind = KIND_MODULES; r == 0 && kind <= KIND_RUNTIME; kind++) {
 		req.kind = kind;
-		r = check_kind(&req, ret, err);
+		r = check_kind(&req, c->whole, ret, err);
 	}
 	return r;
 }

@@ -16,13 +16,14 @@ struct check_request {
 	const struct kernel *kernel;      /* the one that is meant */
 	const struct next_kernel *next;   /* when that is the next one; NULL */
 	const char *keys;   /* directory of keys; NULL: the machine's */
+	bool whole;         /* bundles of modules in the network are verified to their end too */
 	bool every_driver;  /* whether its device is here or not: for a file of another machine */
 };
 
 /*
  * Adds what there is to say of each driver: its device; its modules, the first bundle that boot would use,
- * verified to its end where that is a local file, its header alone in the network; firmware and libraries
- * where there are any. -ENOMEM.
+ * verified to its end where that is a local file, its header alone in the network unless `whole`; firmware and
+ * libraries where there are any. -ENOMEM.
  */
 int check_drivers(const struct check_request *req, struct findings *ret, struct err *err) _must_check_;
 

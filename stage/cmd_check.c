@@ -115,7 +115,7 @@ static int run_checks(struct check *c, struct err *err)
 {
 	const struct check_request req = { .host = &c->host, .cmdline = &c->cmdline, .config = &c->config,
 					   .kernel = &c->kernel, .next = c->ask_next ? &c->next : NULL, .keys = c->keys,
-					   .every_driver = c->file != NULL };
+					   .whole = c->ask_gate, .every_driver = c->file != NULL };
 	int r = find_kernel(c, err);
 
 	if (r < 0 || !c->kernel.release[0])

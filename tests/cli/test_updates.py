@@ -13,7 +13,7 @@ import pytest
 from badserver import BadServer, good, status
 from cachemachine import NEXT, OLDER, RELEASE, CacheMachine, place_of, recipe
 from netmachine import plain_environment
-from program import CONFIG, DONE, KERNEL, MODULUS, NO_BUNDLE, TREE, USAGE
+from program import CONFIG, DONE, KERNEL, MODULUS, NO_BUNDLE, TREE, UNTRUSTED, USAGE
 from test_cache_places import needs_mounts
 from test_next import SlotMachine, needs_sgdisk
 
@@ -169,6 +169,19 @@ def test_the_gate_holds_an_update_without_a_bundle_until_it_is_there(host):
     assert not went_on and done.returncode == NO_BUNDLE and "update: held" in done.stdout
     host.keep(recipe(NEXT).build(), NEXT)
     assert postinst(host, new_usr(host))[0]
+
+
+@needs_mounts
+def test_a_bundle_in_the_network_opens_the_gate_only_when_it_is_good_to_its_end(host):
+    data = recipe(NEXT).build()
+    host.write_root("var/lib/modulus/bundles", "no directory: a machine without a cache\n")
+    with BadServer() as server:
+        urls = [server.serve("/bad", good(data[:-1] + bytes([data[-1] ^ 1]))), server.serve("/good", good(data))]
+        host.driver(Source=f"From={urls[0]}", Policy="Gate=yes")
+        went_on, done = postinst(host, new_usr(host))
+        assert not went_on and done.returncode == UNTRUSTED and "does not match its hash" in done.stdout
+        host.driver(Source=f"From={' '.join(urls)}", Policy="Gate=yes")
+        assert postinst(host, new_usr(host))[0]
 
 
 @needs_mounts
