@@ -87,6 +87,8 @@ int manifest_kind_from_word(const char *word, enum bundle_kind *ret) _must_check
 /* What a bundle may be called ("flavor" too, where it is not empty), and a version or a release. */
 bool manifest_is_name(const char *s);
 bool manifest_is_version(const char *s);
+/* A module, spelt with "-" or "_". */
+bool manifest_is_module(const char *s);
 
 /*
  * The rules of a file's place: characters, components, and the trees that the kind allows.

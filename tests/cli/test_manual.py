@@ -63,7 +63,7 @@ def test_every_command_in_the_page_for_operators_is_one_of_the_program():
 
 
 def test_the_manual_has_every_configuration_key_and_no_other():
-    source = (TOP / "stage" / "config.c").read_text()
+    source = (TOP / "stage" / "configfile.c").read_text()
     known = {(s, k) for s, k in re.findall(r'\{ "(\w+)", "(\w+)", KEY_', source)}
     shown, section = set(), None
     for line in page("modulus.conf.5").splitlines():
