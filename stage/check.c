@@ -32,7 +32,7 @@ static int try_one(const struct source_request *req, struct candidate *c, struct
 				 .build_id = req->kernel->build_id };
 	int r = m->kind == KIND_MODULES ? trial_check(req->host, &t, err) : 0;
 
-	return r < 0 ? r : progress_verify(req->driver->name, c->bundle, NULL, err);
+	return r < 0 ? r : progress_unpack(req->driver->name, c->bundle, NULL, NULL, err);
 }
 
 /* 0: found, or -ENOMEM with err; 1: it is not there. */

@@ -82,7 +82,7 @@ static int check(const struct work *w, const struct cache_file *f, bool whole, s
 {
 	int r = cache_open_bundle(&w->host, w->machine.config.cache, f, keys_of(w, f->name.name), ret, err);
 
-	return r == 0 && whole ? progress_verify(f->name.name, *ret, NULL, err) : r;
+	return r == 0 && whole ? progress_unpack(f->name.name, *ret, NULL, NULL, err) : r;
 }
 
 /* --- list --- */
@@ -289,7 +289,7 @@ static int import(const struct work *w, const char *path, struct err *err)
 		r = store_begin(&w->host, where, b, true, &copy, err);
 	if (r < 0)
 		return err_prefix(err, "%s", path);
-	r = progress_verify(m->name, b, copy, err);
+	r = progress_unpack(m->name, b, NULL, copy, err);
 	if (r < 0) {
 		store_abandon(copy);
 		return err_prefix(err, "%s", path);

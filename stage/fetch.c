@@ -36,7 +36,7 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 		return r;
 	if (copy)
 		bundle_set_partial(c->bundle, store_partial(copy));
-	r = progress_verify(req->driver->name, c->bundle, copy, err);
+	r = progress_unpack(req->driver->name, c->bundle, NULL, copy, err);
 	if (r < 0) {
 		if (r == -E_NETWORK)
 			store_suspend(copy);

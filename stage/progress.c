@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * progress.c - for the commands that a person, or a unit of the real root, waits for.
+ * progress.c - see progress.h. Runs wherever a bundle is read to its end: somebody waits for that, at boot the console.
  */
 #include "progress.h"
 
 #include "log.h"
-#include "unpack.h"
 
 #define SHOW_EVERY_US 200000
 
@@ -48,7 +47,8 @@ static int on_chunk(void *ctx, const void *stored, size_t len)
 	return 0;
 }
 
-int progress_verify(const char *what, struct bundle *b, struct store_copy *copy, struct err *err)
+int progress_unpack(const char *what, struct bundle *b, const struct unpack_sink *sink, struct store_copy *copy,
+		    struct err *err)
 {
 	const struct manifest *m = bundle_manifest(b);
 	struct progress p = { .what = what, .copy = copy, .began_us = now_us(), .terminal = isatty(STDERR_FILENO) };
@@ -57,7 +57,7 @@ int progress_verify(const char *what, struct bundle *b, struct store_copy *copy,
 	for (size_t i = 0; i < m->n_chunks; i++)
 		p.total += m->chunks[i].stored;
 	bundle_set_tee(b, on_chunk, &p);
-	r = unpack_bundle(b, NULL, err);
+	r = unpack_bundle(b, sink, err);
 	show(&p, true);
 	bundle_set_tee(b, NULL, NULL);
 	return r;

@@ -7,11 +7,13 @@
 #define MODULUS_PROGRESS_H
 
 #include "store.h"
+#include "unpack.h"
 
 /*
- * Verifies the bundle to its end; what held goes to the copy too (NULL: none). The copy stays the
- * caller's. what: a name to show. 0, or what unpack_bundle() says.
+ * unpack_bundle() with a tee: what held goes to the copy too (NULL: none), which stays the caller's. With sink == NULL the
+ * bundle is only verified. what: a name to show. 0, or what unpack_bundle() says.
  */
-int progress_verify(const char *what, struct bundle *b, struct store_copy *copy, struct err *err) _must_check_;
+int progress_unpack(const char *what, struct bundle *b, const struct unpack_sink *sink, struct store_copy *copy,
+		    struct err *err) _must_check_;
 
 #endif

@@ -41,7 +41,7 @@ static int verify_file(const struct source_request *req, const struct cache_file
 	int r = cache_open_bundle(req->host, req->config->cache, f, req->keys, &b, err);
 
 	if (r == 0)
-		r = progress_verify(req->driver->name, b, NULL, err);
+		r = progress_unpack(req->driver->name, b, NULL, NULL, err);
 	if (r != -E_CORRUPT)
 		return r;
 	if (store_quarantine(req->host, req->config->cache, f->folder, f->file, &why) < 0)

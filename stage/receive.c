@@ -6,6 +6,7 @@
 
 #include "limit.h"
 #include "log.h"
+#include "progress.h"
 
 int receive_check_memory(const struct host *h, uint64_t bytes, struct err *err)
 {
@@ -30,12 +31,10 @@ int receive(const struct source_request *req, struct candidate *c, bool replace,
 		if (store_begin(req->host, req->config->cache, c->bundle, replace, &copy, &why) < 0 &&
 		    strv_addf(warnings, "not cached: %s: %s", reason_word(why.code), why.text) < 0)
 			return err_sys(err, -ENOMEM, "%s", req->driver->name);
-		if (copy) {
-			bundle_set_tee(c->bundle, store_append, copy);
+		if (copy)
 			bundle_set_partial(c->bundle, store_partial(copy));
-		}
 	}
-	r = unpack_bundle(c->bundle, sink, err);
+	r = progress_unpack(req->driver->name, c->bundle, sink, copy, err);
 	if (r == 0)
 		*ret_copy = copy;
 	else if (r == -E_NETWORK) /* the next source, or the next boot, goes on from there */

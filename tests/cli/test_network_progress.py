@@ -62,17 +62,28 @@ def test_without_a_terminal_there_is_one_line(tmp_path):
     assert done.code == DONE and len(done.lines) == 1 and "%" not in done.lines[0]
 
 
-def test_systemd_is_told(tmp_path):
+def told_by(tmp_path, words: str, data: bytes) -> list[str]:
+    """What systemd hears of one command."""
     with BadServer() as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(0.5)
-        machine = NetMachine(tmp_path / "m", server.serve("/x", in_pieces(noisy(1 << 20))))
-        assert machine.run(env=plain_environment(NOTIFY_SOCKET=str(tmp_path / "notify"))).code == DONE
+        machine = NetMachine(tmp_path / "m", server.serve("/x", in_pieces(data)))
+        assert machine.run(words, env=plain_environment(NOTIFY_SOCKET=str(tmp_path / "notify"))).code == DONE
         told = []
         try:
             while True:
                 told.append(listener.recv(4096).decode())
         except TimeoutError:
-            pass
+            return told
+
+
+def test_systemd_is_told(tmp_path):
+    told = told_by(tmp_path, "fetch", noisy(1 << 20))
     assert len(told) >= 2 and all(re.match(r"STATUS=gpu: \d+% of \d+ KiB", one) for one in told), told
     assert told[-1].startswith("STATUS=gpu: 100%")
+
+
+def test_systemd_is_told_at_boot_too(tmp_path):
+    told = told_by(tmp_path, "boot", noisy(9 << 20))
+    percents = [int(one) for one in re.findall(r"STATUS=gpu: (\d+)% of \d+ KiB", "\n".join(told))]
+    assert percents == sorted(percents) and 0 < percents[0] < percents[-1] == 100, told
