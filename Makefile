@@ -86,7 +86,7 @@ TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev l
 	patch python3 python3-pytest python3-yaml python3-jsonschema python3-kubernetes python3-cryptography python3-zstandard \
 	man-db zsh fish jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
-	gdisk mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
+	gdisk cryptsetup-bin dmsetup mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
 	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping
 
 KMOD_VERSION := 30+20221128

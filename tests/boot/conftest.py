@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots the machines that the chosen tests ask for, two at a time, in the background.
 
-A test names a machine (a function of rig/scenarios.py, injected.py, faultboots.py, updates.py, ostreeupdate.py or
-powercut.py) as its argument and gets what its guests said. All machines that any chosen test needs are started when collection ends,
-so that one boots while another's
-tests run.
+A test names a machine (a function of rig/scenarios.py or another with an ALL) as its argument and gets what its guests
+said. All machines that any chosen test needs are started when collection ends, so that one boots while another's tests run.
 """
 
 import os
@@ -13,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from rig import faultboots, guest, injected, mimic, nvidia, ostreeupdate, places, powercut, scenarios, updates
+from rig import faultboots, guest, injected, mimic, nvidia, ostreeupdate, places, powercut, scenarios, updates, verity
 from rig.machines import Workshop
 
 GUESTS_AT_ONCE = int(os.environ.get("MODULUS_GUESTS") or min(2, os.cpu_count() or 1))
 
 # the longest first
 MACHINES = (powercut.ALL | nvidia.ALL | ostreeupdate.ALL | updates.ALL | mimic.ALL | injected.ALL | scenarios.ALL
-            | faultboots.ALL)
+            | verity.ALL | faultboots.ALL)
 
 _pool = ThreadPoolExecutor(GUESTS_AT_ONCE, thread_name_prefix="guest")
 _boots: dict[str, Future] = {}

@@ -12,6 +12,7 @@ TOOLS = {
     "busybox": "busybox-static",
     "cpio": "cpio",
     "depmod": "kmod",
+    "dmsetup": "dmsetup",
     "dpkg": "dpkg",
     "dracut": "dracut-core",
     "gcc": "gcc",
@@ -32,6 +33,7 @@ TOOLS = {
     "sgdisk": "gdisk",
     "systemctl": "systemd",
     "udevadm": "udev",
+    "veritysetup": "cryptsetup-bin",
     "xz": "xz-utils",
     "zstd": "zstd",
 }

@@ -29,6 +29,7 @@ NETWORK_MODULES = {"networkd": ["modulus-net"], "manager": ["network-manager", "
                    "legacy": ["network-legacy", "modulus-net"]}
 # What the guest's disk and card need. No GPU, no DRM: those come from the bundle or not at all.
 DRIVERS = ["virtio_blk", "virtio_pci", "virtio_net", "ext4", "erofs"]
+VERITY_MODULES, VERITY_DRIVERS = ["systemd-veritysetup", "dm"], ["dm_verity"]
 # Ignition's module asks for these two; its config comes through fw_cfg, and nobody but us asks for a network: 15 MB saved.
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 
@@ -69,9 +70,9 @@ def _private_base(folder: Path, own_module: Path, network: str | None) -> None:
 
 def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
           own_module: Path = places.DRACUT_MODULE, network: str | None = None, ours: bool = True,
-          systemd: bool = True) -> None:
+          systemd: bool = True, verity: bool = False) -> None:
     """Run dracut; RigError carries its whole output. ours: False leaves Modulus and what the tests add to it out. systemd:
-    False makes dracut's own scripts PID 1."""
+    False makes dracut's own scripts PID 1. verity: with what a /usr under dm-verity needs."""
     work = image.parent / "dracut"
     work.mkdir()
     _private_base(work / "base", own_module, network)
@@ -80,28 +81,29 @@ def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
     modules = (BASE_MODULES if systemd else SCRIPT_MODULES) + (TEST_MODULES if ours else [])
     modules += IGNITION_MODULES if with_ignition else []
     modules += NETWORK_MODULES[network] if network else []
+    modules += VERITY_MODULES if verity else []
     said = run(
         "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
         "--kver", kernel.release, "--kmoddir", kernel.modules, "--no-hostonly", "--no-early-microcode", "--nofscks",
         "--reproducible", "--compress", "zstd -3 -q -T0", "--modules", " ".join(modules),
         "--omit", "" if systemd else " ".join(SYSTEMD_MODULES),
-        "--drivers", " ".join(DRIVERS), image, env={"dracutbasedir": str(work / "base"), "MODULUS_BINARY": str(binary)})
+        "--drivers", " ".join(DRIVERS + (VERITY_DRIVERS if verity else [])), image, env={"dracutbasedir": str(work / "base"), "MODULUS_BINARY": str(binary)})
     if not image.is_file():
         raise RigError(f"dracut made no image:\n{said}")
     shutil.rmtree(work)
 
 
 def obtain(kernel: Kernel, binary: Path, with_ignition: bool, network: str | None = None, ours: bool = True,
-           systemd: bool = True) -> Path:
+           systemd: bool = True, verity: bool = False) -> Path:
     """The image for this kernel and binary, from the cache when nothing that goes into it has changed."""
     name = f"network-{network}" if network else "ignition" if with_ignition else "foreign" if not ours else \
-        "plain" if systemd else "without-systemd"
+        "without-systemd" if not systemd else "verity" if verity else "plain"
     key = cache.digest(str(kernel.modules), binary, places.DRACUT_MODULE, places.DRACUT_NETWORK_MODULE, places.GUEST,
                        inspect.getsource(sys.modules[__name__]),
-                       run("dpkg-query", "-W", "dracut-core", "systemd", "ignition", "network-manager", "isc-dhcp-client"))
+                       run("dpkg-query", "-W", "dracut-core", "systemd", "ignition", "network-manager", "isc-dhcp-client", "dmsetup"))
     folder = cache.kept(f"initramfs-{name}", key,
                         lambda fresh: build(kernel, binary, fresh / "initramfs.img", with_ignition,
-                                            network=network, ours=ours, systemd=systemd))
+                                            network=network, ours=ours, systemd=systemd, verity=verity))
     return folder / "initramfs.img"
 
 

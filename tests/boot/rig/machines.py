@@ -167,6 +167,12 @@ class Workshop:
             self.say("initramfs: dracut with the Modulus module and without systemd")
             return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=False, systemd=False)
 
+    @cached_property
+    def verity_initramfs(self) -> Path:
+        with self._lock:
+            self.say("initramfs: dracut with the Modulus module and what dm-verity needs")
+            return initramfs.obtain(self.kernel, self.programs.boot, with_ignition=False, verity=True)
+
     def network_initramfs(self, handler: str = "networkd") -> Path:
         """The same with what fetching needs; `handler`: what brings the network up, see initramfs.NETWORK_MODULES."""
         with self._lock:
