@@ -12,7 +12,8 @@
 #   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
 #                      deps-build: only what a plain `make` needs
-#   make install       the program, dracut modules, units, man pages and completions, below DESTDIR
+#   make install       the program, dracut modules, units, snippets, documents, man pages and completions, below
+#                      DESTDIR
 #   make dist          build/modulus-VERSION.tar.gz of what is committed
 #   make initrd        build/modulus-initrd.cpio.zst: what any systemd initramfs can be given in addition
 #   make nvidia-bundles  NVIDIA's driver as signed bundles: docs/nvidia.md has its variables
@@ -121,6 +122,8 @@ datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
 docdir ?= $(datadir)/doc/modulus
 hookdir ?= $(datadir)/modulus/hooks
+snippetdir ?= $(datadir)/modulus/ignition
+zshdir ?= $(datadir)/zsh/site-functions
 # read by dracut and systemd at these places only
 dracutdir ?= /usr/lib/dracut/modules.d
 unitdir ?= /usr/lib/systemd/system
@@ -336,7 +339,8 @@ build/modulus-initrd.cpio.zst: build/modulus-boot dracut/initrd.sh $(wildcard dr
 	$(Q)SOURCE_DATE_EPOCH=$(EPOCH) dracut/initrd.sh build/modulus-boot $@
 
 # For packagers: with DESTDIR= and prefix= everything is below these, but for what dracut and systemd read at one place
-# only. Nothing is enabled. Units and hooks are whatever is in their directories.
+# only. Nothing is enabled. Units and hooks are whatever is in their directories. Two links let snippet.sh find the unit
+# of the initramfs, and README.md the snippets, as in the source tree.
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0755 build/modulus $(DESTDIR)$(bindir)/modulus
@@ -352,9 +356,19 @@ install: all
 	install -m 0644 $(wildcard docs/*.1) $(DESTDIR)$(mandir)/man1/
 	install -m 0644 $(wildcard docs/*.5) $(DESTDIR)$(mandir)/man5/
 	$(if $(wildcard docs/*.8),install -d $(DESTDIR)$(mandir)/man8 && install -m 0644 $(wildcard docs/*.8) $(DESTDIR)$(mandir)/man8/)
+	install -d $(DESTDIR)$(docdir)/docs/kubernetes $(addprefix $(DESTDIR)$(snippetdir)/,drivers examples keys units)
 	install -m 0644 LICENSE README.md $(DESTDIR)$(docdir)/
+	install -m 0644 $(wildcard docs/*.md docs/*.svg) $(DESTDIR)$(docdir)/docs/
+	install -m 0644 $(wildcard docs/kubernetes/*.md docs/kubernetes/*.yaml) $(DESTDIR)$(docdir)/docs/kubernetes/
+	install -m 0644 $(wildcard ignition/*.bu ignition/*.ign) $(DESTDIR)$(snippetdir)/
+	install -m 0755 ignition/snippet.sh $(DESTDIR)$(snippetdir)/
+	for d in drivers examples keys units; do \
+		install -m 0644 $$(find ignition/$$d -maxdepth 1 -type f) $(DESTDIR)$(snippetdir)/$$d/ || exit 1; \
+	done
+	ln -sfn $$(realpath -m --relative-to=$(snippetdir)/.. $(dracutdir)) $(DESTDIR)$(snippetdir)/../dracut
+	ln -sfn $$(realpath -m --relative-to=$(docdir) $(snippetdir)) $(DESTDIR)$(docdir)/ignition
 	install -D -m 0644 completions/modulus.bash $(DESTDIR)$(datadir)/bash-completion/completions/modulus
-	install -D -m 0644 completions/_modulus $(DESTDIR)$(datadir)/zsh/site-functions/_modulus
+	install -D -m 0644 completions/_modulus $(DESTDIR)$(zshdir)/_modulus
 	install -D -m 0644 completions/modulus.fish $(DESTDIR)$(datadir)/fish/vendor_completions.d/modulus.fish
 
 # What is committed and nothing else; the same bytes from the same commit, anywhere: no name, owner or time of this machine.

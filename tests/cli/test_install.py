@@ -61,6 +61,25 @@ def test_program_manual_licence_and_completions_are_there(installed):
         assert have[f"usr/local/share/{name}"] == 0o644
 
 
+def test_snippets_are_there_and_their_script_finds_the_unit_of_the_initramfs(installed):
+    snippets = installed / "usr/local/share/modulus/ignition"
+    for folder in (".", "drivers", "examples", "keys", "units"):
+        tree = {path.name for path in (TREE / "ignition" / folder).iterdir() if path.is_file()}
+        assert {path.name for path in (snippets / folder).iterdir() if path.is_file()} == tree, folder
+    said = [subprocess.run([folder / "snippet.sh", "--smbios"], capture_output=True, check=True).stdout for folder in (snippets, TREE / "ignition")]
+    assert said[0] == said[1] != b""
+
+
+def test_documents_find_each_other_where_they_are_installed(installed):
+    """Manual pages are where man(1) looks; the source of the program and the tests are not installed."""
+    documents = installed / "usr/local/share/doc/modulus"
+    assert {path.name for path in (documents / "docs").glob("*.md")} == {path.name for path in (TREE / "docs").glob("*.md")}
+    for path in documents.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+            elsewhere = re.search(r"\.[1-9]$|^(\.\./)*(tests|stage|dracut)/", target)
+            assert elsewhere or (path.parent / target).exists(), (path.name, target)
+
+
 # --- completions -----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", completions.FILES)
