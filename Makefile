@@ -14,6 +14,7 @@
 #                      deps-build: only what a plain `make` needs
 #   make install       the program, dracut modules, units, snippets, documents, man pages and completions, below
 #                      DESTDIR
+#   make deb           build/modulus_VERSION_ARCH.deb, a Debian package of the same (Debian 12)
 #   make dist          build/modulus-VERSION.tar.gz of what is committed
 #   make initrd        build/modulus-initrd.cpio.zst: what any systemd initramfs can be given in addition
 #   make nvidia-bundles  NVIDIA's driver as signed bundles: docs/nvidia.md has its variables
@@ -88,7 +89,7 @@ TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev l
 	man-db zsh fish jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk cryptsetup-bin dmsetup mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
-	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping
+	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping debhelper lintian
 
 KMOD_VERSION := 30+20221128
 KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e
@@ -168,7 +169,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations completions dist sbom FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
 
 all: build/modulus build/modulus-boot
 
@@ -377,6 +378,18 @@ dist:
 	$(call say,DIST,build/modulus-$(VERSION).tar.gz)
 	$(Q)git archive --format=tar --prefix=modulus-$(VERSION)/ HEAD | gzip -9 -n > build/modulus-$(VERSION).tar.gz
 
+# docs/debian is where a package has debian/. What dpkg-buildpackage leaves beside the package is in build/deb; flags are
+# handed on because debhelper has its own where there are none, with which everything would be compiled again.
+DEB_ENVIRONMENT = TREE=$(CURDIR) SOURCE_DATE_EPOCH=$(EPOCH) CFLAGS='$(CFLAGS)' CPPFLAGS='$(CPPFLAGS)' LDFLAGS='$(LDFLAGS)'
+
+deb: all sbom
+	$(call say,DEB,build/modulus_$(VERSION)_*.deb)
+	$(Q)rm -rf build/deb build/modulus_*.deb && mkdir -p build/deb/modulus-$(VERSION)
+	$(Q)cp -R docs/debian build/deb/modulus-$(VERSION)/debian
+	$(Q)cd build/deb/modulus-$(VERSION) && env $(DEB_ENVIRONMENT) dpkg-buildpackage --build=binary --no-sign \
+		> ../log 2>&1 || { tail -n 20 ../log >&2; exit 1; }
+	$(Q)mv build/deb/modulus_*.deb build/
+
 sbom: build/modulus.spdx.json
 
 build/modulus.spdx.json: build/modulus build/modulus-boot tests/tools/sbom.py
@@ -512,7 +525,7 @@ fuzz: $(FUZZ_PROGRAMS:%=build/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
-SCRIPTS = $(sort .ci/run completions/modulus.bash $(wildcard ignition/hooks/*) $(shell find docs dracut ignition tests -name "*.sh"))
+SCRIPTS = $(sort .ci/run docs/debian/postrm completions/modulus.bash $(wildcard ignition/hooks/*) $(shell find docs dracut ignition tests -name "*.sh"))
 CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
 build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
