@@ -22,8 +22,7 @@ VARIABLES = ["BIN_DIR", "CACHE_DIR", "INSTALL_DIR", "LD_ROOT", "CHROOT", "DOCKER
 
 def block(name: str) -> str:
     """The commands behind <!-- run: NAME -->."""
-    found = re.search(rf"<!-- run: {name} -->\n\n((?:    .*\n)+)", PAGE)
-    return "".join(line[4:] + "\n" for line in found[1].splitlines())
+    return re.search(rf"<!-- run: {name} -->\n\n```sh\n(.*?)^```$", PAGE, flags=re.M | re.S)[1]
 
 
 def first_cells(title: str) -> str:
