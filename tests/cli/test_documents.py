@@ -2,11 +2,12 @@
 """Every example in README.md and docs/*.md is checked by its kind; one of a kind that nobody knows fails. What is done:
 
 sh            shellcheck; each `modulus` command and option is one of the program's, each `make` target and snippet.sh option
-              exists. Most say what to type on a machine with a GPU, a cluster or a registry and are only read so. Run are: two here
-              (README.md's bundle, stock-hosts.md's snippets), and those that RUN_BY names, by the test that it names.
+              exists. Most say what to type on a machine with a GPU, a cluster or a registry and are only read so. Run are: README.md's
+              bundle and stock-hosts.md's snippets, here, and those of the pages in RUN_BY, by the test that it names.
 bash          dracut's configuration: bash reads it, and the modules that it adds are those of dracut/
 ini           read by `modulus check --config` without a word; a piece of a driver file gets the two lines that one must have
-yaml          Butane is rendered and ignition-validate takes it; alert rules name metrics that the program has; else it is YAML
+yaml          Butane is rendered and ignition-validate takes it, README.md's goes through the real Ignition; alert rules name
+              metrics that the program has; else it is YAML
 json          is JSON, or the inside of an object
 Containerfile is built by test_containerfile.py
 ipxe, bls     the file that they name besides the kernel's own is what `make initrd` makes
@@ -29,7 +30,10 @@ import yaml
 import butane
 import elf
 import test_containerfile
-from program import CONFIG, MODULUS, MODULUS_BOOT, TREE, environment, modulus
+from bundlemaker import TEST_KEY
+from fakehost import Machine
+from program import CONFIG, DONE, MODULUS, MODULUS_BOOT, TREE, environment, modulus
+from test_ignition import apply  # noqa: F401  (a fixture)
 from workshop import Workshop
 
 DOCUMENTS = [TREE / "README.md", *sorted((TREE / "docs").rglob("*.md"))]
@@ -189,6 +193,7 @@ def test_yaml_is_what_it_is_for(block, tmp_path):
         for path in (TREE / "ignition").glob("*.ign"):
             shutil.copy(path, tmp_path)
         shutil.copy(TREE / "ignition/examples/nvidia-usr.ign", tmp_path / "fleet.ign")     # the reader's own
+        shutil.copy(TREE / "ignition/keys/replace-me.pub", tmp_path / "fleet.pub")
         (tmp_path / "block.bu").write_text(block.text)
         (tmp_path / "block.ign").write_text(butane.render(tmp_path / "block.bu", tmp_path))
         done = subprocess.run(["ignition-validate", tmp_path / "block.ign"], capture_output=True, text=True)
@@ -249,6 +254,25 @@ def test_the_bundle_of_the_readme_is_made_and_verified(tmp_path):
     (shop.folder / "kmods/nvidia.ko").write_bytes(elf.module("nvidia", release))
     assert "nvidia.tar.zst" in run(block.text, shop.folder)
     assert "nvidia 535.261.03" in modulus("inspect", shop.folder / "nvidia.tar.zst").stdout
+
+
+def test_the_butane_of_the_readme_provisions_a_machine(apply, tmp_path):  # noqa: F811
+    """By the real Ignition, and the program reads what is there then."""
+    ours, merging = (block.text for block in BLOCKS if block.page == "README.md" and block.kind == "yaml")
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    shutil.copy(TREE / "ignition/modulus.ign", folder)
+    (folder / "fleet.pub").write_text(TEST_KEY.public.text())
+    for name, text in {"fleet": ours, "machine": merging}.items():
+        (folder / f"{name}.bu").write_text(text)
+        (folder / f"{name}.ign").write_text(butane.render(folder / f"{name}.bu", folder))
+    machine = Machine(tmp_path / "machine")
+    machine.root = apply(folder / "machine.ign")
+    done = machine.boot()
+    assert done.code == DONE and done.status["warnings"] == []
+    (driver,) = done.status["drivers"]
+    assert (driver["name"], driver["version"], driver["reason"]) == ("nvidia", "535.261.03", "no-device")
+    assert (machine.root / "etc/modulus/keys/fleet.pub").read_text() == TEST_KEY.public.text()
 
 
 def test_the_snippets_of_a_stock_host_are_made_and_what_is_said_is_shown(tmp_path):
