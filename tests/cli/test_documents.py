@@ -13,7 +13,7 @@ Containerfile is built by test_containerfile.py
 ipxe, bls     the file that they name besides the kernel's own is what `make initrd` makes
 text          pictures, output and formulas, which nothing checks: no command is in one
 
-Commands between backquotes in running text, and the example of modulus.conf(5), are looked at likewise."""
+Commands between backquotes in running text, and the examples of modulus(1) and modulus.conf(5), are looked at likewise."""
 import functools
 import json
 import re
@@ -136,6 +136,13 @@ def test_that_check_is_no_formality():
     assert complaints(["ignition/snippet.sh", "--drivers", "x"]) and complaints(["kubectl", "exec", "x", "--", "modulus", "rebuild", "--rot"])
     assert not complaints(["modulus", "load", "x", "--", "--a-parameter"]) and not complaints(["make", "-C", "x", "install", "A=b"])
     assert words_of("modulus a \\\n  b  # c | d\nmake x && y") == [["modulus", "a", "b"], ["make", "x"], ["y"]]
+
+
+def test_the_commands_of_the_manuals_examples_exist():
+    page = (TREE / "docs/modulus.1").read_text().split(".SH EXAMPLES\n")[1].split(".SH ")[0].replace("\\-", "-").replace("\\e", "\\")
+    commands = [words for example in re.findall(r"^\.nf\n(.*?)^\.fi", page, flags=re.M | re.S) for words in words_of(example)]
+    assert {words[1] for words in commands} >= {"build", "check", "load", "status"}
+    assert [one for words in commands for one in complaints(words)] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(TREE).as_posix())
