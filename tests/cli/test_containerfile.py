@@ -105,6 +105,7 @@ def image(tmp_path_factory):
     yield Path(store("mount", container).strip()), release
     store("rm", container)
     store("rmi", "--all", "--force")
+    shutil.rmtree(folder)       # a gigabyte
 
 
 def test_the_initramfs_of_the_image_has_the_program_and_its_unit(image):
