@@ -42,7 +42,12 @@ class Store:
     """buildah with images of its own."""
 
     def __init__(self, folder: Path):
-        self.options = ["--storage-driver", "vfs", "--root", folder / "images", "--runroot", folder / "run"]
+        where = ["--root", folder / "images", "--runroot", folder / "run"]
+        self.options = ["--storage-driver", "overlay", *where]
+        if subprocess.run(["buildah", *map(str, self.options), "info"], capture_output=True).returncode != 0:
+            # a file system that an overlay cannot be on: each layer is a copy of all below it
+            shutil.rmtree(folder / "images", ignore_errors=True)
+            self.options = ["--storage-driver", "vfs", *where]
 
     def __call__(self, *words: object) -> str:
         done = subprocess.run(["buildah", *map(str, self.options), *map(str, words)], capture_output=True, text=True, timeout=500)
