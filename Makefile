@@ -61,6 +61,8 @@ export TZ := UTC
 
 # --- what is built ---------------------------------------------------------------------------------
 
+B := build
+
 VERSION := 0.1.0
 # Certificates are not judged by a clock that is before this: SOURCE_DATE_EPOCH, or the release.
 RELEASED := 1795392000
@@ -147,10 +149,10 @@ SAN_FLAGS = $(BASE_FLAGS) -Itests/unit -DBUILDER=1 -DUNIT_TEST -U_FORTIFY_SOURCE
 CLANG_FLAGS = $(OBJ_FLAGS) -Itests/unit
 
 ifeq ($(STATIC),1)
-KMOD_LIB := build/libkmod.a
-CURL_LIB := build/libcurl.a
-SOURCE_HEADER := build/kmod/libkmod/libkmod.h build/curl/include/curl/curl.h
-SOURCE_CFLAGS := -isystem build/kmod/libkmod -isystem build/curl/include -DCURL_STATICLIB
+KMOD_LIB := $B/libkmod.a
+CURL_LIB := $B/libcurl.a
+SOURCE_HEADER := $B/kmod/libkmod/libkmod.h $B/curl/include/curl/curl.h
+SOURCE_CFLAGS := -isystem $B/kmod/libkmod -isystem $B/curl/include -DCURL_STATICLIB
 LINK_FLAGS := -static
 else
 KMOD_LIB = $(shell pkg-config --libs libkmod)
@@ -171,7 +173,7 @@ or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
 .PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare lint ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
 
-all: build/modulus build/modulus-boot
+all: $B/modulus $B/modulus-boot
 
 help:
 	@sed -n -e '1,2d' -e '/^#/!q' -e 's/^# \{0,1\}//p' Makefile
@@ -228,7 +230,7 @@ $(KMOD_ORIGIN): | $(AUTO_DEPS)
 
 # Compiles and links a program that names every header and library, so that what is missing is said in
 # one line instead of by the compiler.
-build/ready: build/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_DEPS)
+$B/ready: $B/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_DEPS)
 	@tests/deps/missing.sh '$(CC)' '$(if $(filter 1,$(STATIC)),-static -Wl$(,)--no-warnings)' \
 		'$(LIBS_ALL) $(if $(filter 1,$(STATIC)),,-lkmod)' $(BUILD_PACKAGES) $(if $(filter 1,$(STATIC)),,libkmod-dev pkg-config)
 	@touch $@
@@ -238,12 +240,12 @@ build/ready: build/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_
 # --- what a change of which rebuilds everything ----------------------------------------------------
 
 # Written only when the text differs, so that the time stamp is that of the last change.
-build/config: FORCE | $(AUTO_DEPS)
-	$(shell mkdir -p build)$(file >build/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN) $(CURL_ORIGIN))
-	@cmp -s build/config.new $@ && rm build/config.new || mv build/config.new $@
+$B/config: FORCE | $(AUTO_DEPS)
+	$(shell mkdir -p $B)$(file >$B/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN) $(CURL_ORIGIN))
+	@cmp -s $B/config.new $@ && rm $B/config.new || mv $B/config.new $@
 
 # Also names the objects, since removing a source file makes nothing newer.
-build/linked: FORCE build/ready | $(AUTO_DEPS)
+$B/linked: FORCE $B/ready | $(AUTO_DEPS)
 	@{ echo '# $(LINK_FLAGS) $(notdir $(SRC))'; $(if $(filter 1,$(STATIC)), \
 		for lib in $(LIBS_ALL:-l%=%) c; do \
 			printf '%s  %s\n' "$$(sha256sum < "$$($(CC) -print-file-name=lib$$lib.a)" | cut -c1-64)" "lib$$lib.a"; \
@@ -261,16 +263,16 @@ KMOD_DEFS := -std=gnu99 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPACKAGE='"kmod"' 
 	-DHAVE_DECL_STRNDUPA=1 -DHAVE_DECL_BE32TOH=1 -DHAVE___BUILTIN_UADDL_OVERFLOW=1 \
 	-DHAVE___BUILTIN_UADDLL_OVERFLOW=1
 
-build/kmod/libkmod/libkmod.h: build/config $(KMOD_ORIGIN) | $(AUTO_DEPS)
-	@rm -rf build/kmod && mkdir -p build/kmod
-	$(Q)$(if $(KMOD_SRC),cp -R $(KMOD_SRC)/libkmod $(KMOD_SRC)/shared build/kmod/, \
-		tar -xf $(KMOD_ORIGIN) -C build/kmod --strip-components=1 --wildcards '*/libkmod' '*/shared')
+$B/kmod/libkmod/libkmod.h: $B/config $(KMOD_ORIGIN) | $(AUTO_DEPS)
+	@rm -rf $B/kmod && mkdir -p $B/kmod
+	$(Q)$(if $(KMOD_SRC),cp -R $(KMOD_SRC)/libkmod $(KMOD_SRC)/shared $B/kmod/, \
+		tar -xf $(KMOD_ORIGIN) -C $B/kmod --strip-components=1 --wildcards '*/libkmod' '*/shared')
 	@touch $@
 
-build/libkmod.a: build/kmod/libkmod/libkmod.h build/ready Makefile
+$B/libkmod.a: $B/kmod/libkmod/libkmod.h $B/ready Makefile
 	$(call say,LIB,$@)
-	$(Q)rm -f $@ && cd build/kmod && rm -f *.o && $(CC) $(KMOD_DEFS) $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) $(SMALL) \
-		-ffile-prefix-map=$(CURDIR)/build/kmod=kmod -ffunction-sections -fdata-sections -w -I. \
+	$(Q)rm -f $@ && cd $B/kmod && rm -f *.o && $(CC) $(KMOD_DEFS) $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) $(SMALL) \
+		-ffile-prefix-map=$(CURDIR)/$B/kmod=kmod -ffunction-sections -fdata-sections -w -I. \
 		-c libkmod/*.c shared/*.c && \
 	$(CC) -r -nostdlib -o ../libkmod.o *.o && cd .. && \
 	$(OBJCOPY) --wildcard --keep-global-symbol='kmod_*' libkmod.o && \
@@ -290,67 +292,67 @@ CURL_OPTIONS := --disable-shared --enable-static --disable-dependency-tracking -
 		openssl-auto-load-config verbose manual)
 
 CURL_CFLAGS = $(filter-out -Wl%,$(CFLAGS)) $(HARDEN) $(SMALL) -ffunction-sections -fdata-sections -w \
-	-ffile-prefix-map=$(dir $(CURL_ORIGIN))=curl/ -ffile-prefix-map=$(CURDIR)/build/curl=curl
+	-ffile-prefix-map=$(dir $(CURL_ORIGIN))=curl/ -ffile-prefix-map=$(CURDIR)/$B/curl=curl
 
-build/curl/include/curl/curl.h: build/config $(CURL_ORIGIN) build/ready | $(AUTO_DEPS)
-	@rm -rf build/curl && mkdir -p build/curl/include
-	$(Q)cp -R $(dir $(CURL_ORIGIN))include/curl build/curl/include/ && touch $@
+$B/curl/include/curl/curl.h: $B/config $(CURL_ORIGIN) $B/ready | $(AUTO_DEPS)
+	@rm -rf $B/curl && mkdir -p $B/curl/include
+	$(Q)cp -R $(dir $(CURL_ORIGIN))include/curl $B/curl/include/ && touch $@
 
-build/libcurl.a: build/curl/include/curl/curl.h Makefile
+$B/libcurl.a: $B/curl/include/curl/curl.h Makefile
 	$(call say,LIB,$@)
-	$(Q)cd build/curl && CC='$(CC)' CFLAGS='$(CURL_CFLAGS)' $(dir $(CURL_ORIGIN))configure -q $(CURL_OPTIONS) \
+	$(Q)cd $B/curl && CC='$(CC)' CFLAGS='$(CURL_CFLAGS)' $(dir $(CURL_ORIGIN))configure -q $(CURL_OPTIONS) \
 		> configure.log 2>&1 || { tail -n 20 configure.log >&2; exit 1; }
-	$(Q)$(MAKE) -s -C build/curl/lib V=0 libcurl.la > build/curl/make.log 2>&1 || { tail -n 20 build/curl/make.log >&2; exit 1; }
-	$(Q)cp build/curl/lib/.libs/libcurl.a $@
+	$(Q)$(MAKE) -s -C $B/curl/lib V=0 libcurl.la > $B/curl/make.log 2>&1 || { tail -n 20 $B/curl/make.log >&2; exit 1; }
+	$(Q)cp $B/curl/lib/.libs/libcurl.a $@
 
 # --- the programs ----------------------------------------------------------------------------------
 
-OBJ := $(SRC:stage/%.c=build/obj/%.o)
-OBJ_BOOT := $(filter-out $(BUILDER:stage/%.c=build/obj/%.o) build/obj/main.o,$(OBJ)) build/obj/main-boot.o
+OBJ := $(SRC:stage/%.c=$B/obj/%.o)
+OBJ_BOOT := $(filter-out $(BUILDER:stage/%.c=$B/obj/%.o) $B/obj/main.o,$(OBJ)) $B/obj/main-boot.o
 
 # The directories of all objects, once, instead of a mkdir per object.
-DIRS := build/obj build/san/stage build/san/unit build/clang/stage build/clang/unit
+DIRS := $B/obj $B/san/stage $B/san/unit $B/clang/stage $B/clang/unit
 $(DIRS):
 	@mkdir -p $@
 
-build/obj/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/obj
+$B/obj/%.o: stage/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/obj
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
 
-build/obj/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | build/obj
+$B/obj/main-boot.o: stage/main.c $B/config $B/ready $(SOURCE_HEADER) | $B/obj
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
 # network.c holds a copy of the unit
-$(addsuffix /network.o,build/obj build/san/stage build/clang/stage build/fuzz/stage): dracut/51modulus-net/modulus-network.service
+$(addsuffix /network.o,$B/obj $B/san/stage $B/clang/stage $B/fuzz/stage): dracut/51modulus-net/modulus-network.service
 
-build/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
+$B/modulus: $(OBJ) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) $B/linked
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) $(or_say)
 
-build/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked
+$B/modulus-boot: $(OBJ_BOOT) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) $B/linked
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LINK_FLAGS) -o $@ $(OBJ_BOOT) $(KMOD_LIB) $(CURL_LIB) $(LIBS_BOOT) $(or_say)
 
-initrd: build/modulus-initrd.cpio.zst
+initrd: $B/modulus-initrd.cpio.zst
 
-build/modulus-initrd.cpio.zst: build/modulus-boot dracut/initrd.sh $(wildcard dracut/*/*.service)
+$B/modulus-initrd.cpio.zst: $B/modulus-boot dracut/initrd.sh $(wildcard dracut/*/*.service)
 	$(if $(filter 1,$(STATIC)),,$(error an initramfs that knows nothing of us has no libraries for us: STATIC=1))
 	$(call say,CPIO,$@)
-	$(Q)SOURCE_DATE_EPOCH=$(EPOCH) dracut/initrd.sh build/modulus-boot $@
+	$(Q)SOURCE_DATE_EPOCH=$(EPOCH) dracut/initrd.sh $B/modulus-boot $@
 
 # For packagers: with DESTDIR= and prefix= everything is below these, but for what dracut and systemd read at one place
 # only. Nothing is enabled. Units and hooks are whatever is in their directories. Two links let snippet.sh find the unit
 # of the initramfs, and README.md the snippets, as in the source tree.
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
-	install -m 0755 build/modulus $(DESTDIR)$(bindir)/modulus
+	install -m 0755 $B/modulus $(DESTDIR)$(bindir)/modulus
 	for m in 50modulus 51modulus-net; do \
 		install -d $(DESTDIR)$(dracutdir)/$$m && \
 		install -m 0755 dracut/$$m/*.sh $(DESTDIR)$(dracutdir)/$$m/ && \
 		install -m 0644 dracut/$$m/*.service $(DESTDIR)$(dracutdir)/$$m/ || exit 1; \
 	done
-	install -m 0755 build/modulus-boot $(DESTDIR)$(dracutdir)/50modulus/modulus
+	install -m 0755 $B/modulus-boot $(DESTDIR)$(dracutdir)/50modulus/modulus
 	install -m 0644 $(wildcard ignition/units/*) $(DESTDIR)$(unitdir)/
 	$(if $(wildcard ignition/hooks/*),install -d $(DESTDIR)$(hookdir) && \
 		install -m 0755 $(wildcard ignition/hooks/*) $(DESTDIR)$(hookdir)/)
@@ -374,28 +376,28 @@ install: all
 
 # What is committed and nothing else; the same bytes from the same commit, anywhere: no name, owner or time of this machine.
 dist:
-	@mkdir -p build
-	$(call say,DIST,build/modulus-$(VERSION).tar.gz)
-	$(Q)git archive --format=tar --prefix=modulus-$(VERSION)/ HEAD | gzip -9 -n > build/modulus-$(VERSION).tar.gz
+	@mkdir -p $B
+	$(call say,DIST,$B/modulus-$(VERSION).tar.gz)
+	$(Q)git archive --format=tar --prefix=modulus-$(VERSION)/ HEAD | gzip -9 -n > $B/modulus-$(VERSION).tar.gz
 
 # docs/debian is where a package has debian/. What dpkg-buildpackage leaves beside the package is in build/deb; flags are
 # handed on because debhelper has its own where there are none, with which everything would be compiled again.
 DEB_ENVIRONMENT = TREE=$(CURDIR) SOURCE_DATE_EPOCH=$(EPOCH) CFLAGS='$(CFLAGS)' CPPFLAGS='$(CPPFLAGS)' LDFLAGS='$(LDFLAGS)'
 
 deb: all sbom
-	$(call say,DEB,build/modulus_$(VERSION)_*.deb)
-	$(Q)rm -rf build/deb build/modulus_*.deb && mkdir -p build/deb/modulus-$(VERSION)
-	$(Q)cp -R docs/debian build/deb/modulus-$(VERSION)/debian
-	$(Q)cd build/deb/modulus-$(VERSION) && env $(DEB_ENVIRONMENT) dpkg-buildpackage --build=binary --no-sign \
+	$(call say,DEB,$B/modulus_$(VERSION)_*.deb)
+	$(Q)rm -rf $B/deb $B/modulus_*.deb && mkdir -p $B/deb/modulus-$(VERSION)
+	$(Q)cp -R docs/debian $B/deb/modulus-$(VERSION)/debian
+	$(Q)cd $B/deb/modulus-$(VERSION) && env $(DEB_ENVIRONMENT) dpkg-buildpackage --build=binary --no-sign \
 		> ../log 2>&1 || { tail -n 20 ../log >&2; exit 1; }
-	$(Q)mv build/deb/modulus_*.deb build/
+	$(Q)mv $B/deb/modulus_*.deb $B/
 
-sbom: build/modulus.spdx.json
+sbom: $B/modulus.spdx.json
 
-build/modulus.spdx.json: build/modulus build/modulus-boot tests/tools/sbom.py
+$B/modulus.spdx.json: $B/modulus $B/modulus-boot tests/tools/sbom.py
 	$(if $(filter 1,$(STATIC)),,$(error nothing is linked in: STATIC=1))
 	$(call say,SBOM,$@)
-	$(Q)$(PYTHON) tests/tools/sbom.py '$(VERSION)' '$(EPOCH)' '$(CC)' '$(KMOD_VERSION)' '$(CURL_ORIGIN)' '$(LIBS_BOOT)' '$(LIBS_ALL)' build > $@
+	$(Q)$(PYTHON) tests/tools/sbom.py '$(VERSION)' '$(EPOCH)' '$(CC)' '$(KMOD_VERSION)' '$(CURL_ORIGIN)' '$(LIBS_BOOT)' '$(LIBS_ALL)' $B > $@
 
 # --- tests -----------------------------------------------------------------------------------------
 
@@ -404,24 +406,24 @@ check: lint check-unit check-fuzz check-cli check-boot
 
 # Unit tests: one cmocka program per file, with everything but main.c under ASan and UBSan, linked
 # against shared libraries (a static program cannot have a sanitizer).
-SAN_OBJ := $(patsubst stage/%.c,build/san/stage/%.o,$(filter-out stage/main.c,$(SRC)))
-SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=build/san/unit/%.o)
-UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=build/san/%)
+SAN_OBJ := $(patsubst stage/%.c,$B/san/stage/%.o,$(filter-out stage/main.c,$(SRC)))
+SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=$B/san/unit/%.o)
+UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=$B/san/%)
 
-build/san/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/san/stage
+$B/san/stage/%.o: stage/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/san/stage
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
-build/san/unit/%.o: tests/unit/%.c build/config build/ready $(SOURCE_HEADER) | build/san/unit
+$B/san/unit/%.o: tests/unit/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/san/unit
 	$(call say,CC,$@)
 	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
-build/san/libstage.a: $(SAN_OBJ) build/linked
+$B/san/libstage.a: $(SAN_OBJ) $B/linked
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(SAN_OBJ)
 
-$(UNIT_PROGRAMS): build/san/%: build/san/unit/%.o $(SAN_HELPER) build/san/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
+$(UNIT_PROGRAMS): $B/san/%: $B/san/unit/%.o $(SAN_HELPER) $B/san/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
 	$(call say,LINK,$@)
-	$(Q)$(CC) -fsanitize=address,undefined $(LDFLAGS) -o $@ $(filter %.o,$^) build/san/libstage.a \
+	$(Q)$(CC) -fsanitize=address,undefined $(LDFLAGS) -o $@ $(filter %.o,$^) $B/san/libstage.a \
 		$(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) -lcmocka
 
 # The last lines of each program that passed, everything of one that did not.
@@ -438,7 +440,7 @@ check-unit: $(UNIT_PROGRAMS)
 # (what a test makes has nothing to do with the make that runs it)
 PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
 
-check-cli: all build/gpu/plan
+check-cli: all $B/gpu/plan
 	$(call say,TEST,tests/cli)
 	$(Q)$(PYTEST) tests/cli
 
@@ -451,14 +453,14 @@ check-powercut: all
 	$(Q)MODULUS_CUTS=200 MODULUS_CRASH_IMAGES=1000 $(PYTEST) tests/boot/test_boot_powercut.py
 
 # What the program would make of a GPU, for check-gpu; check-cli has the comparison itself.
-build/gpu:
+$B/gpu:
 	@mkdir -p $@
 
-build/gpu/plan: tests/gpu/plan.c $(filter-out build/obj/main.o,$(OBJ)) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) build/linked | build/gpu
+$B/gpu/plan: tests/gpu/plan.c $(filter-out $B/obj/main.o,$(OBJ)) $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) $B/linked | $B/gpu
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< $(filter %.o,$^) $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) $(or_say)
 
-check-gpu: all build/gpu/plan
+check-gpu: all $B/gpu/plan
 	$(call say,TEST,tests/gpu)
 	$(Q)$(PYTEST) -rs tests/gpu
 
@@ -470,15 +472,15 @@ demo: all
 
 # --- figures --------------------------------------------------------------------------------------
 
-build/bench:
+$B/bench:
 	@mkdir -p $@
 
 # what ours is held against: static like ours, with the same library and flags
-build/bench/%: tests/bench/%.c build/config build/ready | build/bench
+$B/bench/%: tests/bench/%.c $B/config $B/ready | $B/bench
 	$(call say,CC,$@)
 	$(Q)$(CC) $(OBJ_FLAGS) $(LINK_FLAGS) -o $@ $< -lzstd $(or_say)
 
-bench: all initrd build/bench/floor build/bench/transfer build/bench/timed
+bench: all initrd $B/bench/floor $B/bench/transfer $B/bench/timed
 	@$(PYTHON) tests/bench/bench.py
 
 fleet: all
@@ -494,67 +496,67 @@ FUZZ_ALL := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*
 FUZZ ?= $(FUZZ_ALL) mutations
 FUZZ_PROGRAMS = $(filter-out mutations,$(FUZZ))
 FUZZ_FLAGS = $(SAN_FLAGS) -Itests/fuzz -include smaller.h -fsanitize=fuzzer-no-link
-FUZZ_OBJ := $(patsubst stage/%.c,build/fuzz/stage/%.o,$(filter-out stage/main.c,$(SRC))) build/fuzz/tests/fuzz.o
+FUZZ_OBJ := $(patsubst stage/%.c,$B/fuzz/stage/%.o,$(filter-out stage/main.c,$(SRC))) $B/fuzz/tests/fuzz.o
 
-build/fuzz/stage build/fuzz/tests:
+$B/fuzz/stage $B/fuzz/tests:
 	@mkdir -p $@
 
-build/fuzz/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/fuzz/stage
+$B/fuzz/stage/%.o: stage/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/fuzz/stage
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
-build/fuzz/tests/%.o: tests/fuzz/%.c build/config build/ready $(SOURCE_HEADER) | build/fuzz/tests
+$B/fuzz/tests/%.o: tests/fuzz/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/fuzz/tests
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
-build/fuzz/libstage.a: $(FUZZ_OBJ) build/linked
+$B/fuzz/libstage.a: $(FUZZ_OBJ) $B/linked
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(FUZZ_OBJ)
 
-build/fuzz/fuzz_%: build/fuzz/tests/fuzz_%.o build/fuzz/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
+$B/fuzz/fuzz_%: $B/fuzz/tests/fuzz_%.o $B/fuzz/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
 	$(call say,LINK,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(LDFLAGS) -o $@ $< build/fuzz/libstage.a $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(LDFLAGS) -o $@ $< $B/fuzz/libstage.a $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
 
-.SECONDARY: $(FUZZ_ALL:%=build/fuzz/tests/fuzz_%.o)
+.SECONDARY: $(FUZZ_ALL:%=$B/fuzz/tests/fuzz_%.o)
 
-check-fuzz: $(FUZZ_ALL:%=build/fuzz/fuzz_%)
-	$(Q)tests/fuzz/run.sh build/fuzz 0 $(FUZZ_ALL)
+check-fuzz: $(FUZZ_ALL:%=$B/fuzz/fuzz_%)
+	$(Q)tests/fuzz/run.sh $B/fuzz 0 $(FUZZ_ALL)
 
-fuzz: $(FUZZ_PROGRAMS:%=build/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
-	$(if $(FUZZ_PROGRAMS),$(Q)tests/fuzz/run.sh build/fuzz $(FUZZ_TIME) $(FUZZ_PROGRAMS))
+fuzz: $(FUZZ_PROGRAMS:%=$B/fuzz/fuzz_%) $(if $(filter mutations,$(FUZZ)),all)
+	$(if $(FUZZ_PROGRAMS),$(Q)tests/fuzz/run.sh $B/fuzz $(FUZZ_TIME) $(FUZZ_PROGRAMS))
 	$(if $(filter mutations,$(FUZZ)),$(Q)MODULUS_MUTATIONS=20000 $(PYTEST) tests/cli/test_mutations.py)
 
 # The second compiler sees all C with the same warnings; shellcheck sees all shell (SC2187 only says that
 # it takes busybox sh for dash); libkmod.a shows nothing but its own names.
 SCRIPTS = $(sort .ci/run docs/debian/postrm completions/modulus.bash $(wildcard ignition/hooks/*) $(shell find docs dracut ignition tests -name "*.sh"))
-CLANG_OBJ := $(SRC:stage/%.c=build/clang/stage/%.o) $(patsubst tests/unit/%.c,build/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
+CLANG_OBJ := $(SRC:stage/%.c=$B/clang/stage/%.o) $(patsubst tests/unit/%.c,$B/clang/unit/%.o,$(UNIT) $(UNIT_HELPER))
 
-build/clang/stage/%.o: stage/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
+$B/clang/stage/%.o: stage/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/clang/stage
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=1 -MMD -MP -c -o $@ $<
 
-build/clang/stage/main-boot.o: stage/main.c build/config build/ready $(SOURCE_HEADER) | build/clang/stage
+$B/clang/stage/main-boot.o: stage/main.c $B/config $B/ready $(SOURCE_HEADER) | $B/clang/stage
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DBUILDER=0 -MMD -MP -c -o $@ $<
 
-build/clang/unit/%.o: tests/unit/%.c build/config build/ready $(SOURCE_HEADER) | build/clang/unit
+$B/clang/unit/%.o: tests/unit/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/clang/unit
 	$(call say,CLANG,$@)
 	$(Q)$(CLANG) $(CLANG_FLAGS) -DUNIT_TEST -MMD -MP -c -o $@ $<
 
-lint: $(CLANG_OBJ) build/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) | $(AUTO_DEPS)
+lint: $(CLANG_OBJ) $B/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL_LIB)) | $(AUTO_DEPS)
 	$(Q)shellcheck --exclude=SC2187 $(SCRIPTS)
 	$(Q)$(if $(filter %.a,$(KMOD_LIB) $(CURL_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
 	@echo "modulus: lint passed"
 
 # The one of the initramfs: what a node needs, and no more.
-image: build/modulus-boot
-	$(call say,IMAGE,build/image)
-	$(Q)docs/kubernetes/image.sh build/modulus-boot LICENSE $(VERSION) $(EPOCH) build/image $(SOURCE_URL)
+image: $B/modulus-boot
+	$(call say,IMAGE,$B/image)
+	$(Q)docs/kubernetes/image.sh $B/modulus-boot LICENSE $(VERSION) $(EPOCH) $B/image $(SOURCE_URL)
 
 nvidia-bundles: all
 	@ignition/drivers/nvidia/bundles.sh
 
-completions: build/modulus
-	$(Q)$(PYTHON) tests/tools/completions.py build/modulus
+completions: $B/modulus
+	$(Q)$(PYTHON) tests/tools/completions.py $B/modulus
 
 operations: FORCE
 	$(Q)$(PYTHON) tests/tools/reasons.py > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
@@ -574,4 +576,4 @@ ignition/%.ign: FORCE
 clean:
 	rm -rf build
 
--include $(wildcard build/obj/*.d build/san/*/*.d build/clang/*/*.d build/fuzz/*/*.d)
+-include $(wildcard $B/obj/*.d $B/san/*/*.d $B/clang/*/*.d $B/fuzz/*/*.d)
