@@ -8,6 +8,8 @@
 # from the binary ones that this machine's apt uses, in a directory of our own; apt's configuration
 # is neither changed nor its lists.
 set -eu
+# shellcheck source=tests/deps/own-apt.sh
+. "$(dirname "$0")/own-apt.sh"
 
 package=$1 binary=$2
 link=$MODULUS_CACHE/$package
@@ -25,33 +27,15 @@ if [ -n "$version" ] && [ -d "$target" ]; then
 	exit 0
 fi
 
-indexes() {
-	# the indexes name their origin: other people's repositories are left alone
-	# shellcheck disable=SC2016  # the $(...) are apt's
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' | sort -u
-}
-
-if [ -z "$(indexes)" ] && [ "$(id -u)" = 0 ]; then
-	apt-get -qq update
-	target=$link-$(apt-cache policy "$binary" | sed -n 's/^  Candidate: //p')
-fi
-
+need_archives
+target=$link-$(apt-cache policy "$binary" | sed -n 's/^  Candidate: //p')
 mkdir -p "$(dirname "$target")"
 part=$(mktemp -d "$(dirname "$target")/.source.XXXXXX")
 trap 'rm -rf "$part"' EXIT
-mkdir -p "$part/lists/partial" "$part/archives/partial" "$part/out"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-option=
-[ -f $keyring ] && option="[signed-by=$keyring] "
-indexes | sed "s|^|deb-src $option|" > "$part/sources.list"
+mkdir "$part/out"
+own_apt_begin "$part" deb-src
 
-apt() {
-	apt-get -q -o Dir::Etc::SourceList="$part/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-		-o Dir::State::Lists="$part/lists" -o Dir::Cache::Archives="$part/archives" \
-		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User="$(id -un)" "$@"
-}
-
-if ! { apt update && cd "$part/out" && apt source "$package"; } > "$part/log" 2>&1 < /dev/null; then
+if ! { own_apt update && cd "$part/out" && own_apt source "$package"; } > "$part/log" 2>&1 < /dev/null; then
 	tail -n 15 "$part/log" >&2
 	echo "modulus: apt could not fetch the source of $package" >&2
 	exit 1

@@ -6,6 +6,8 @@
 # pinned digest makes the index of source packages (deb-src) unnecessary, and nothing of apt's
 # configuration is read or written beyond that.
 set -eu
+# shellcheck source=tests/deps/own-apt.sh
+. "$(dirname "$0")/own-apt.sh"
 
 file=$1 pool=$2 sha256=$3
 cache=$MODULUS_CACHE
@@ -20,20 +22,11 @@ if [ ! -x $helper ]; then
 	exit 1
 fi
 
-mirrors() {
-	# the indexes name their origin: other people's repositories are left alone
-	# shellcheck disable=SC2016  # $(REPO_URI) is apt's
-	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | sort -u
-}
-
-if [ -z "$(mirrors)" ] && [ "$(id -u)" = 0 ]; then
-	apt-get -qq update
-fi
-
+need_archives
 mkdir -p "$cache"
 part=$(mktemp -d "$cache/.fetch.XXXXXX")
 trap 'rm -rf "$part"' EXIT
-for mirror in $(mirrors); do
+for mirror in $(archives | cut -d " " -f 1 | sort -u); do
 	# as ourselves: apt's download user may not write to our cache
 	if $helper -o APT::Sandbox::User="$(id -un)" -qq download-file "${mirror%/}/$pool/$file" "$part/$file" \
 		"SHA256:$sha256" > "$part/log" 2>&1; then
