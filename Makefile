@@ -61,7 +61,14 @@ export TZ := UTC
 
 # --- what is built ---------------------------------------------------------------------------------
 
-B := build
+# For this machine in build/, for another in a directory below.
+ARCH ?=
+MACHINE := $(shell uname -m)
+CROSS := $(filter-out $(MACHINE) $(patsubst x86_64,amd64,$(MACHINE:aarch64=arm64)),$(ARCH))
+ifneq ($(filter-out arm64,$(CROSS)),)
+$(error ARCH=$(ARCH): this is $(MACHINE), for which ARCH= is left empty; the one other that can be built for is arm64)
+endif
+B := build$(CROSS:%=/%)
 
 VERSION := 0.1.0
 # Certificates are not judged by a clock that is before this: SOURCE_DATE_EPOCH, or the release.
@@ -102,22 +109,29 @@ CDI_PACKAGE := golang-github-container-orchestrated-devices-container-device-int
 CDI_SHA256 := afb0e01c0c98e8398cdb3b4b731efd98816e6e81ef43db8673bcb7774dd27628
 CDI_FETCH := tests/deps/fetch.sh $(CDI_PACKAGE)-dev_0.5.2-2_all.deb pool/main/g/$(CDI_PACKAGE) $(CDI_SHA256)
 
+# For ARCH=arm64: the compiler is a package, the libraries are unpacked beside the system.
+SYSROOT_PACKAGES := $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES)) linux-libc-dev libc6 libcmocka-dev libcmocka0
+ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user-static
+TEST_PACKAGES += $(ARM64_PACKAGES)
+
 # --- settings --------------------------------------------------------------------------------------
 
 V ?= 0
 STATIC ?= 1
-CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
-AR := $(if $(filter default undefined,$(origin AR)),ar,$(AR))
-OBJCOPY ?= objcopy
-CLANG ?= clang
+MODULUS_CACHE ?= $(HOME)/.cache/modulus
+export MODULUS_CACHE
+SYSROOT := --sysroot=$(MODULUS_CACHE)/sysroot-$(CROSS)
+TOOL := $(if $(CROSS),aarch64-linux-gnu-)
+CC := $(if $(filter default undefined,$(origin CC)),$(TOOL)gcc$(if $(CROSS), $(SYSROOT)),$(CC))
+AR := $(if $(filter default undefined,$(origin AR)),$(TOOL)ar,$(AR))
+OBJCOPY ?= $(TOOL)objcopy
+CLANG ?= clang$(if $(CROSS), --target=aarch64-linux-gnu $(SYSROOT))
 PYTHON ?= /usr/bin/python3
 CFLAGS ?= -O2 -g0
 WERROR ?= -Werror
 STRIP_LINK ?= -s
 PYTEST_ARGS ?=
 SOURCE_URL ?=
-MODULUS_CACHE ?= $(HOME)/.cache/modulus
-export MODULUS_CACHE
 
 prefix ?= /usr
 bindir ?= $(prefix)/bin
@@ -155,6 +169,7 @@ SOURCE_HEADER := $B/kmod/libkmod/libkmod.h $B/curl/include/curl/curl.h
 SOURCE_CFLAGS := -isystem $B/kmod/libkmod -isystem $B/curl/include -DCURL_STATICLIB
 LINK_FLAGS := -static
 else
+$(if $(CROSS),$(error ARCH=$(CROSS): static only))
 KMOD_LIB = $(shell pkg-config --libs libkmod)
 CURL_LIB = $(shell pkg-config --libs libcurl)
 SOURCE_HEADER :=
@@ -185,6 +200,7 @@ help:
 AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
+SYSROOT_FETCH := tests/deps/sysroot.sh arm64 $(SYSROOT_PACKAGES)
 ifneq ($(KMOD_SRC),)
 KMOD_ORIGIN := $(KMOD_SRC)/libkmod/libkmod.c
 else
@@ -204,21 +220,24 @@ endif
 endif
 
 deps-build:
-	@tests/deps/install.sh $(BUILD_PACKAGES)
+	@tests/deps/install.sh $(BUILD_PACKAGES) $(if $(CROSS),$(ARM64_PACKAGES))
 	@$(KMOD_FETCH)
 	@$(CURL_FETCH)
+	@$(if $(CROSS),$(SYSROOT_FETCH))
 
 deps:
 	@tests/deps/install.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH)
 	@$(CURL_FETCH)
 	@$(CDI_FETCH)
+	@$(SYSROOT_FETCH)
 
 deps-auto:
 	@tests/deps/install.sh --auto $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(KMOD_FETCH) || true
 	@$(CDI_FETCH) || true
 	@test -d $(MODULUS_CACHE)/curl || $(CURL_FETCH) || true
+	@test -d $(MODULUS_CACHE)/sysroot-arm64 || $(SYSROOT_FETCH) || true
 
 $(CURL_ORIGIN): | $(AUTO_DEPS)
 	@test -e $@ || { echo "modulus: $@ is missing: run 'make deps' (Debian), or set CURL_SRC= to the" \
@@ -232,7 +251,7 @@ $(KMOD_ORIGIN): | $(AUTO_DEPS)
 # one line instead of by the compiler.
 $B/ready: $B/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_DEPS)
 	@tests/deps/missing.sh '$(CC)' '$(if $(filter 1,$(STATIC)),-static -Wl$(,)--no-warnings)' \
-		'$(LIBS_ALL) $(if $(filter 1,$(STATIC)),,-lkmod)' $(BUILD_PACKAGES) $(if $(filter 1,$(STATIC)),,libkmod-dev pkg-config)
+		'$(LIBS_ALL) $(if $(filter 1,$(STATIC)),,-lkmod)' $(BUILD_PACKAGES) $(if $(CROSS),$(ARM64_PACKAGES)) $(if $(filter 1,$(STATIC)),,libkmod-dev pkg-config)
 	@touch $@
 
 , := ,
@@ -300,7 +319,7 @@ $B/curl/include/curl/curl.h: $B/config $(CURL_ORIGIN) $B/ready | $(AUTO_DEPS)
 
 $B/libcurl.a: $B/curl/include/curl/curl.h Makefile
 	$(call say,LIB,$@)
-	$(Q)cd $B/curl && CC='$(CC)' CFLAGS='$(CURL_CFLAGS)' $(dir $(CURL_ORIGIN))configure -q $(CURL_OPTIONS) \
+	$(Q)cd $B/curl && CC='$(CC)' CFLAGS='$(CURL_CFLAGS)' $(dir $(CURL_ORIGIN))configure -q $(if $(CROSS),--host=aarch64-linux-gnu) $(CURL_OPTIONS) \
 		> configure.log 2>&1 || { tail -n 20 configure.log >&2; exit 1; }
 	$(Q)$(MAKE) -s -C $B/curl/lib V=0 libcurl.la > $B/curl/make.log 2>&1 || { tail -n 20 $B/curl/make.log >&2; exit 1; }
 	$(Q)cp $B/curl/lib/.libs/libcurl.a $@
@@ -396,6 +415,7 @@ sbom: $B/modulus.spdx.json
 
 $B/modulus.spdx.json: $B/modulus $B/modulus-boot tests/tools/sbom.py
 	$(if $(filter 1,$(STATIC)),,$(error nothing is linked in: STATIC=1))
+	$(if $(CROSS),$(error the versions of libraries are those of installed packages: without ARCH=))
 	$(call say,SBOM,$@)
 	$(Q)$(PYTHON) tests/tools/sbom.py '$(VERSION)' '$(EPOCH)' '$(CC)' '$(KMOD_VERSION)' '$(CURL_ORIGIN)' '$(LIBS_BOOT)' '$(LIBS_ALL)' $B > $@
 
