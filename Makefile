@@ -116,16 +116,18 @@ TEST_PACKAGES += $(ARM64_PACKAGES)
 
 # --- settings --------------------------------------------------------------------------------------
 
+, := ,
 V ?= 0
 STATIC ?= 1
 MODULUS_CACHE ?= $(HOME)/.cache/modulus
 export MODULUS_CACHE
-SYSROOT := --sysroot=$(MODULUS_CACHE)/sysroot-$(CROSS)
+SYSROOT := $(MODULUS_CACHE)/sysroot-$(CROSS)
 TOOL := $(if $(CROSS),aarch64-linux-gnu-)
-CC := $(if $(filter default undefined,$(origin CC)),$(TOOL)gcc$(if $(CROSS), $(SYSROOT)),$(CC))
+CC := $(if $(filter default undefined,$(origin CC)),$(TOOL)gcc$(if $(CROSS), --sysroot=$(SYSROOT)),$(CC))
 AR := $(if $(filter default undefined,$(origin AR)),$(TOOL)ar,$(AR))
 OBJCOPY ?= $(TOOL)objcopy
-CLANG ?= clang$(if $(CROSS), --target=aarch64-linux-gnu $(SYSROOT))
+EMULATOR := $(if $(CROSS),qemu-aarch64-static)
+CLANG ?= clang$(if $(CROSS), --target=aarch64-linux-gnu --sysroot=$(SYSROOT))
 PYTHON ?= /usr/bin/python3
 CFLAGS ?= -O2 -g0
 WERROR ?= -Werror
@@ -159,7 +161,9 @@ LANGUAGE = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMODULUS_VERSION='"$
 BASE_FLAGS = $(LANGUAGE) $(WARN) $(CPPFLAGS)
 OBJ_FLAGS = $(BASE_FLAGS) $(PLACE) $(HARDEN) $(CFLAGS)
 SAN_FLAGS = $(BASE_FLAGS) -Itests/unit -DBUILDER=1 -DUNIT_TEST -U_FORTIFY_SOURCE -O1 -g -fno-omit-frame-pointer \
-	-fsanitize=address,undefined -fno-sanitize-recover=all
+	-fsanitize=$(SANITIZERS) -fno-sanitize-recover=all
+# Those that need no library at run time, where that would run under qemu.
+SANITIZERS := $(if $(CROSS),undefined -fsanitize-undefined-trap-on-error,address$(,)undefined)
 CLANG_FLAGS = $(OBJ_FLAGS) -Itests/unit
 
 ifeq ($(STATIC),1)
@@ -253,8 +257,6 @@ $B/ready: $B/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_DEPS)
 	@tests/deps/missing.sh '$(CC)' '$(if $(filter 1,$(STATIC)),-static -Wl$(,)--no-warnings)' \
 		'$(LIBS_ALL) $(if $(filter 1,$(STATIC)),,-lkmod)' $(BUILD_PACKAGES) $(if $(CROSS),$(ARM64_PACKAGES)) $(if $(filter 1,$(STATIC)),,libkmod-dev pkg-config)
 	@touch $@
-
-, := ,
 
 # --- what a change of which rebuilds everything ----------------------------------------------------
 
@@ -428,6 +430,9 @@ check: lint check-unit check-fuzz check-cli check-boot
 # against shared libraries (a static program cannot have a sanitizer).
 SAN_OBJ := $(patsubst stage/%.c,$B/san/stage/%.o,$(filter-out stage/main.c,$(SRC)))
 SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=$B/san/unit/%.o)
+# cmocka is a shared library, and so is then the C library
+UNIT_LINK := $(if $(CROSS),-Wl$(,)--gc-sections -Wl$(,)--dynamic-linker=$(SYSROOT)/lib/ld-linux-aarch64.so.1 \
+	$(foreach lib,usr/lib lib,-Wl$(,)-rpath$(,)$(SYSROOT)/$(lib)/aarch64-linux-gnu),-fsanitize=$(SANITIZERS))
 UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=$B/san/%)
 
 $B/san/stage/%.o: stage/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/san/stage
@@ -443,13 +448,12 @@ $B/san/libstage.a: $(SAN_OBJ) $B/linked
 
 $(UNIT_PROGRAMS): $B/san/%: $B/san/unit/%.o $(SAN_HELPER) $B/san/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
 	$(call say,LINK,$@)
-	$(Q)$(CC) -fsanitize=address,undefined $(LDFLAGS) -o $@ $(filter %.o,$^) $B/san/libstage.a \
-		$(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) -lcmocka
+	$(Q)$(CC) $(UNIT_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $B/san/libstage.a $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) -lcmocka
 
 # The last lines of each program that passed, everything of one that did not.
 check-unit: $(UNIT_PROGRAMS)
 	@failed=; for t in $(UNIT_PROGRAMS); do \
-		if "$$t" > "$$t.log" 2>&1; then \
+		if $(EMULATOR) "$$t" > "$$t.log" 2>&1; then \
 			printf '%-28s %s\n' "$${t##*/}" "$$(grep -a 'PASSED' "$$t.log" | tail -n 1)"; \
 		else \
 			code=$$?; cat "$$t.log"; echo "$${t##*/}: FAILED, exit $$code"; failed="$$failed $${t##*/}"; \

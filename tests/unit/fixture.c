@@ -242,6 +242,11 @@ bool is_installed(const char *program)
 	return false;
 }
 
+bool has_openat2(void)
+{
+	return syscall(SYS_openat2, -1, NULL, NULL, 0) < 0 && errno != ENOSYS;
+}
+
 void refuse_openat2(int error)
 {
 	struct sock_filter code[] = {

@@ -84,6 +84,7 @@ char *place_path(const struct place *p, const char *path);
 bool can_mount(const struct place *p);
 bool can_make_nodes(const struct place *p);
 bool is_installed(const char *program);
+bool has_openat2(void); /* qemu-user of Debian 12 has none */
 
 /* From here on openat2(2) fails with this error in this process, as under a filter of systemd. */
 void refuse_openat2(int error);

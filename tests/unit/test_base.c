@@ -326,6 +326,8 @@ int main(void)
 	int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);
 
 	failed += cmocka_run_group_tests_name("base: paths", paths, NULL, NULL);
+	if (!has_openat2()) /* the walk was what the paths went by, and there may be no filters either */
+		return failed;
 	/* there is no way back from a filter */
 	refuse_openat2(ENOSYS);
 	failed += cmocka_run_group_tests_name("base: paths, openat2 is not known", paths, NULL, NULL);

@@ -622,6 +622,8 @@ static void test_directories_of_a_file_that_could_not_be_made_go_again(void **st
 	unsigned int failures = 0;
 	int dir, r;
 
+	if (!has_openat2()) /* what takes its place opens each directory on the way, when a directory is to go, too */
+		skip();
 	make_linked(&s);
 	put_dir(p, "out");
 	dir = openat(p->fd, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
