@@ -101,11 +101,6 @@ static bool is_flat(const uint8_t *bytes, size_t len)
 	return len >= 64 && memcmp(bytes + 56, "ARM\x64", 4) == 0;
 }
 
-static int plain_build_id(const uint8_t *bytes, size_t len, char *ret_hex)
-{
-	return is_flat(bytes, len) ? flat_build_id(bytes, len, ret_hex) : elf_build_id(bytes, len, ret_hex);
-}
-
 /* The compressed kernel inside a bzImage. */
 static bool bzimage_payload(const uint8_t *bytes, size_t len, const uint8_t **ret, size_t *ret_len)
 {
@@ -147,13 +142,40 @@ static bool is_of_release(const uint8_t *bytes, size_t len, const char *release)
 	return at == 0x200 || (at < len && len - at > n && memcmp(bytes + at, release, n) == 0 && bytes[at + n] <= ' ');
 }
 
-static int payload_build_id(const uint8_t *payload, size_t len, char *ret_hex)
+/*
+ * linux_banner of init/version-timestamp.c, which every kernel has: "Linux version 6.1.0-56-arm64 (". What has
+ * none tells no release.
+ */
+static bool banner_is_of_release(const uint8_t *bytes, size_t len, const char *release)
+{
+	static const char banner[] = "Linux version ";
+	size_t n = strlen(release);
+	bool other = false;
+
+	for (const uint8_t *end = bytes + len, *at = bytes; (at = memmem(at, (size_t)(end - at), banner, strlen(banner)));) {
+		at += strlen(banner);
+		if ((size_t)(end - at) > n && memcmp(at, release, n) == 0 && at[n] == ' ')
+			return true;
+		other = true;
+	}
+	return !other;
+}
+
+static int plain_build_id(const uint8_t *bytes, size_t len, const char *release, char *ret_hex)
+{
+	if (release && !banner_is_of_release(bytes, len, release))
+		return -ESTALE;
+	return is_flat(bytes, len) ? flat_build_id(bytes, len, ret_hex) : elf_build_id(bytes, len, ret_hex);
+}
+
+/* release: NULL, where the image around it has told that. */
+static int payload_build_id(const uint8_t *payload, size_t len, const char *release, char *ret_hex)
 {
 	_cleanup_bytes_ uint8_t *vmlinux = NULL;
 	size_t vmlinux_len;
 	int r = decompress_bytes(payload, len, LIMIT_KERNEL_IMAGE_BYTES, &vmlinux, &vmlinux_len);
 
-	return r < 0 ? r : plain_build_id(vmlinux, vmlinux_len, ret_hex);
+	return r < 0 ? r : plain_build_id(vmlinux, vmlinux_len, release, ret_hex);
 }
 
 int kernel_image_build_id(int fd, const char *shown, const char *release, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1],
@@ -173,17 +195,18 @@ int kernel_image_build_id(int fd, const char *shown, const char *release, char r
 	if (r < 0)
 		return err_sys(err, r, "%s", shown);
 	if (bzimage_payload(image, len, &payload, &payload_len)) {
-		if (release && !is_of_release(image, len, release))
-			return err_set(err, -ESTALE, "%s: is not of kernel %s", shown, release);
-		r = payload_build_id(payload, payload_len, ret_hex);
+		r = release && !is_of_release(image, len, release) ? -ESTALE :
+								     payload_build_id(payload, payload_len, NULL, ret_hex);
 		/* the build appends the size of vmlinux, except to gzip, which ends with it anyway */
-		if (r < 0 && payload_len > SIZE_BYTES)
-			r = payload_build_id(payload, payload_len - SIZE_BYTES, ret_hex);
+		if (r < 0 && r != -ESTALE && payload_len > SIZE_BYTES)
+			r = payload_build_id(payload, payload_len - SIZE_BYTES, NULL, ret_hex);
 	} else if (zboot_payload(image, len, &payload, &payload_len)) {
-		r = payload_build_id(payload, payload_len, ret_hex);
+		r = payload_build_id(payload, payload_len, release, ret_hex);
 	} else {
-		r = plain_build_id(image, len, ret_hex);
+		r = plain_build_id(image, len, release, ret_hex);
 	}
+	if (r == -ESTALE)
+		return err_set(err, r, "%s: is not of kernel %s", shown, release);
 	if (r == -EBADMSG)
 		return err_set(err, -ENOENT, "%s: compressed in a way that is not gzip, xz or zstd", shown);
 	return r < 0 ? err_set(err, r, "%s: holds no GNU build-id that can be read", shown) : 0;

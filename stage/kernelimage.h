@@ -11,8 +11,8 @@
  * An x86 bzImage (Documentation/arch/x86/boot, "payload_offset"), an EFI image that decompresses itself
  * (drivers/firmware/efi/libstub/zboot-header.S), an ELF vmlinux, or an arm64 Image; all of it, or what
  * is inside, may be compressed by gzip, xz or zstd. fd stands at its beginning and stays the caller's;
- * shown is its name. release: NULL, or what it must be of: a bzImage tells that itself, another kind
- * of image does not, and is believed.
+ * shown is its name. release: NULL, or what it must be of: a bzImage tells that in its header, the others in
+ * the text that they print first; one that does not is believed.
  * 0; -ENOENT: holds no build-id that can be told, or is another kind of image; -ESTALE: of another
  * release; -errno of reading.
  */

@@ -235,6 +235,44 @@ static void test_an_image_that_says_it_is_of_another_release_is_refused(void **s
 	}
 }
 
+/* The text that a kernel prints first is all that an Image, or what an EFI image holds, tells of it. */
+static void test_an_image_of_arm64_is_of_the_release_that_it_prints(void **state)
+{
+	struct place *p = *state;
+	static const struct {
+		const char *text;
+		int r;
+	} cases[] = { { "Linux version 6.1.0-99-test (who@where) #1 SMP", 0 },
+		      { "Linux version %s (%s)\nLinux version 6.1.0-99-test (who@where) #1 SMP", 0 },
+		      { "Linux version 6.1.0-9 (who@where) #1 SMP", -ESTALE },
+		      { "Linux version 6.1.0-99-tester (who@where) #1 SMP", -ESTALE },
+		      { "Linux version 6.1.0-99-test", -ESTALE }, /* it ends there */
+		      { "Linux version ", -ESTALE },
+		      { "", 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_blob_ struct blob image = flat(1), c = { 0 }, efi = { 0 };
+		const struct blob *const kinds[] = { &image, &c, &efi };
+
+		blob_add_text(&image, cases[i].text);
+		c = compressed(&image, archive_write_add_filter_gzip);
+		efi = zboot(&c);
+		for (size_t j = 0; j < ARRAY_SIZE(kinds); j++) {
+			_cleanup_close_ int fd = -EBADF;
+			char hex[2 * LIMIT_BUILD_ID_BYTES + 1] = "";
+			struct err err;
+
+			put_blob(p, "vmlinuz", kinds[j]->v, kinds[j]->n);
+			fd = openat(p->fd, "vmlinuz", O_RDONLY | O_CLOEXEC);
+			assert_int_equal(kernel_image_build_id(fd, "vmlinuz", "6.1.0-99-test", hex, &err), cases[i].r);
+			if (cases[i].r < 0)
+				assert_string_equal(err.text, "vmlinuz: is not of kernel 6.1.0-99-test");
+			else
+				assert_string_equal(hex, ID_HEX);
+		}
+	}
+}
+
 /* --- the files it reads --- */
 
 static void test_files_are_decompressed_up_to_a_limit(void **state)
@@ -279,6 +317,7 @@ int main(void)
 		at_place(test_an_image_without_one_says_so),
 		at_place(test_images_of_arm64_are_read_too_and_what_is_ambiguous_is_not_known),
 		at_place(test_an_image_that_says_it_is_of_another_release_is_refused),
+		at_place(test_an_image_of_arm64_is_of_the_release_that_it_prints),
 		at_place(test_an_image_cut_or_changed_anywhere_is_read_within_it),
 		at_place(test_files_are_decompressed_up_to_a_limit),
 		at_place(test_a_damaged_file_is_said_to_be),
