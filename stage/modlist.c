@@ -63,7 +63,7 @@ static int run_strip(const char *program, int in, int out, struct err *err)
 	if (waitpid(pid, &status, 0) < 0)
 		return err_sys(err, -errno, "%s", program);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(err, -EINVAL, "%s could not strip the module", program);
+		return err_set(err, -EINVAL, "%s could not strip the module (--strip names the one for its machine)", program);
 	return 0;
 }
 

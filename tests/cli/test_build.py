@@ -183,7 +183,8 @@ def test_strip_can_be_another_program_by_option_or_environment(workshop):
 
 def test_a_strip_that_is_missing_fails_or_ruins_is_named(workshop):
     workshop.add("alpha")
-    workshop.refuses("alpha.ko: no-such-strip: ", strip="no-such-strip")
+    # an emulator makes a fork of posix_spawn's vfork: that the exec failed is not heard of then
+    workshop.refuses(f"alpha.ko: no-such-strip{'' if elf.EMULATED else ': '}", strip="no-such-strip")
     workshop.refuses("cp-for-strip could not strip", strip="cp-for-strip", env=_strip_that_copies(workshop, "exit 1"))
     workshop.refuses("left no kernel module", strip="cp-for-strip", env=_strip_that_copies(workshop, 'echo x > "$3"'))
     workshop.refuses("left no kernel module", strip="cp-for-strip", env=_strip_that_copies(workshop, ":"))

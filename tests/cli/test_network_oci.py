@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import elf
 from badserver import Authority, BadServer, good, redirect, status
 from bundlemaker import modules
 from netmachine import GOOD, PEAK_KIB, NetMachine, noisy, plain_environment
 from ocilayout import BUNDLE, INDEX, Image, auth_file, digest
 from program import CONFIG, DONE, NETWORK, NO_BUNDLE, UNTRUSTED
 
-ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(elf.machine(), elf.machine())
 OTHER_ARCH = "arm64" if ARCH != "arm64" else "amd64"
 OTHER_FILE = b"\x1f\x8b not a bundle"
 TAR = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -63,7 +63,7 @@ MODINFO = ('__attribute__((section(".modinfo"),used)) static const char v[] = "v
 def compiled(path, source: str, depends: str = "") -> bytes:
     """A module made by the compiler, debug sections and all."""
     (path.parent / "module.c").write_text(MODINFO % (elf.vermagic(RELEASE), depends) + source)
-    done = subprocess.run(["gcc", "-g", "-O1", "-c", "-o", path, path.parent / "module.c"], capture_output=True, text=True)
+    done = subprocess.run([elf.tool("gcc"), "-g", "-O1", "-c", "-o", path, path.parent / "module.c"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (path.parent / "module.c").unlink()
     return path.read_bytes()

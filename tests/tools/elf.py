@@ -3,9 +3,11 @@
 
 No kernel would take them; everything that Modulus looks at before it asks the kernel is there.
 """
+import os
 import platform
 import struct
 
+EMULATED = os.environ.get("MODULUS_MACHINE")
 MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
 SIGNATURE_MARKER = b"~Module signature appended~\n"
 _EHDR = struct.Struct("=16sHHIQQQIHHHHHH")
@@ -14,7 +16,13 @@ _PROGBITS, _STRTAB = 1, 3
 
 
 def machine() -> str:
-    return platform.machine()
+    """As the program sees it, which runs under an emulator where MODULUS_MACHINE names another than this one."""
+    return EMULATED or platform.machine()
+
+
+def tool(name: str) -> str:
+    """gcc, strip, ... for that machine."""
+    return f"{EMULATED}-linux-gnu-{name}" if EMULATED else name
 
 
 def vermagic(release: str) -> str:

@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import elf
+
 TREE = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("MODULUS_BUILD") or TREE / "build").resolve()
 MODULUS, MODULUS_BOOT = BUILD / "modulus", BUILD / "modulus-boot"
@@ -14,7 +16,7 @@ DONE, SYSTEM, USAGE, NO_BUNDLE, UNTRUSTED, KERNEL, RESOURCES, NETWORK, CONFIG = 
 def environment(**more: str) -> dict[str, str]:
     """English, and as if nobody had set anything: no journal, no SOURCE_DATE_EPOCH, no strip of another name."""
     ours = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "SOURCE_DATE_EPOCH", "STRIP")}
-    return {**ours, "LC_ALL": "C", **more}
+    return {**ours, "LC_ALL": "C", **({"STRIP": elf.tool("strip")} if elf.EMULATED else {}), **more}
 
 
 def modulus(*args, stdin: bytes | None = None, program: Path = MODULUS, env: dict[str, str] | None = None, cwd=None,
