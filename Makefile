@@ -5,7 +5,8 @@
 #   make               build/modulus (all commands) and build/modulus-boot (for the initramfs:
 #                      without build, sign and keygen)
 #   make demo          install what is missing, build, boot a machine twice, say what happened
-#   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too)
+#   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too), and
+#                      check-arm64-some
 #   make check-powercut  200 power cuts and 1,000 crash images, of which make check does a tenth and a fifth
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
 #   make fleet         what an update costs the web server of 1,000 nodes: a table, build/fleet.json
@@ -25,6 +26,7 @@
 #   make completions   make completions/ again of what --help says
 #   make ignition      render ignition/*.bu to *.ign again
 #   make operations    put the table of reasons into docs/operations.md again
+#   make check-arm64   unit tests, those of the command line and a boot with the program for arm64, under emulation
 #   make check-bare    `make deps && make` in a fresh minimal Debian system (network, 600 MB of disk)
 #   make clean         remove build/
 #   make help          this text
@@ -32,6 +34,8 @@
 # Variables, on the command line or in the environment:
 #
 #   V=1                show whole commands
+#   ARCH=arm64         cross-build into build/arm64, with Debian's compiler and Debian's libraries for arm64 in the
+#                      cache; with deps, deps-build, all, install, initrd, image, check-unit, check-cli
 #   CC, AR, OBJCOPY    the tools (gcc, ar, objcopy); CLANG for the second compiler of `make lint`
 #   CFLAGS             optimisation and debugging (-O2 -g0); warnings and hardening are added
 #   CPPFLAGS, LDFLAGS  added to every compilation, to every link
@@ -69,6 +73,9 @@ ifneq ($(filter-out arm64,$(CROSS)),)
 $(error ARCH=$(ARCH): this is $(MACHINE), for which ARCH= is left empty; the one other that can be built for is arm64)
 endif
 B := build$(CROSS:%=/%)
+ifneq ($(and $(CROSS),$(filter demo bench fleet check check-fuzz fuzz check-boot check-powercut check-gpu nvidia-bundles,$(MAKECMDGOALS))),)
+$(error ARCH=$(ARCH): what $(MAKECMDGOALS) runs is for this machine; see check-arm64)
+endif
 
 VERSION := 0.1.0
 # Certificates are not judged by a clock that is before this: SOURCE_DATE_EPOCH, or the release.
@@ -112,7 +119,7 @@ CDI_FETCH := tests/deps/fetch.sh $(CDI_PACKAGE)-dev_0.5.2-2_all.deb pool/main/g/
 # For ARCH=arm64: the compiler is a package, the libraries are unpacked beside the system.
 SYSROOT_PACKAGES := $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES)) linux-libc-dev libc6 libcmocka-dev libcmocka0
 ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user-static
-TEST_PACKAGES += $(ARM64_PACKAGES)
+TEST_PACKAGES += $(ARM64_PACKAGES) qemu-system-arm
 
 # --- settings --------------------------------------------------------------------------------------
 
@@ -190,7 +197,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64 lint ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
 
 all: $B/modulus $B/modulus-boot
 
@@ -201,7 +208,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-arm64 lint,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-arm64 check-arm64-some lint,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 SYSROOT_FETCH := tests/deps/sysroot.sh arm64 $(SYSROOT_PACKAGES)
@@ -423,7 +430,7 @@ $B/modulus.spdx.json: $B/modulus $B/modulus-boot tests/tools/sbom.py
 
 # --- tests -----------------------------------------------------------------------------------------
 
-check: lint check-unit check-fuzz check-cli check-boot
+check: lint check-unit check-fuzz check-cli check-boot $(if $(filter aarch64,$(MACHINE)),,check-arm64-some)
 	@echo "modulus: all tests passed"
 
 # Unit tests: one cmocka program per file, with everything but main.c under ASan and UBSan, linked
@@ -465,22 +472,26 @@ check-unit: $(UNIT_PROGRAMS)
 PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
 
 # Under an emulator not those whose subject is a machine's own build, the calls that strace sees, mounts, or time.
-EMULATED_CLI := $(patsubst %,tests/cli/test_%.py,build cache cdi check config corpus firmware hold keep keys machine_config \
-	network_oci network_server other_architecture sign status)
+EMULATED_CLI ?= build cache cdi check config corpus firmware hold keep keys machine_config network_oci network_server \
+	other_architecture sign status
 EMULATED := $(if $(CROSS),MODULUS_BUILD=$B/emulated MODULUS_MACHINE=aarch64)
 
 check-cli: all $(if $(CROSS),$B/emulated/modulus $B/emulated/modulus-boot,$B/gpu/plan)
 	$(call say,TEST,tests/cli)
-	$(Q)$(EMULATED) $(PYTEST) $(if $(CROSS),$(EMULATED_CLI),tests/cli)
+	$(Q)$(EMULATED) $(PYTEST) $(if $(CROSS),$(EMULATED_CLI:%=tests/cli/test_%.py),tests/cli)
 
 # Something that a test can start, without the kernel being told how to (binfmt_misc).
 $B/emulated/%: Makefile
 	@mkdir -p $(@D)
 	@printf '#!/bin/sh\nexec $(EMULATOR) $(CURDIR)/$B/%s "$$@"\n' $* > $@ && chmod 0755 $@
 
-# The other half needs another compiler, so another make; tests hold what both make against each other.
-check-arm64: all
-	$(Q)$(MAKE) ARCH=arm64 check-unit check-cli
+# The other program needs another compiler, so another make; tests hold what both make against each other. make check
+# leaves the cache and the network out, where nothing depends on the architecture.
+check-arm64-some: EMULATED_CLI := build other_architecture sign
+check-arm64 check-arm64-some: all
+	$(Q)$(MAKE) ARCH=arm64 EMULATED_CLI='$(EMULATED_CLI)' check-unit check-cli
+	$(call say,TEST,tests/arm64)
+	$(Q)$(PYTEST) tests/arm64
 
 check-boot: all
 	$(call say,TEST,tests/boot)

@@ -231,6 +231,44 @@ def test_source_with_another_digest_is_refused(tmp_path, where):
     assert where == "cache" or not list(cache.iterdir())
 
 
+# --- another architecture --------------------------------------------------------------------------
+
+def test_an_architecture_that_cannot_be_built_for_is_refused(copy):
+    done = make(copy, "ARCH=riscv64")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ARCH=riscv64: " in done.stderr and "the one other that can be built for is arm64" in done.stderr
+
+
+@pytest.mark.skipif(os.uname().machine == "aarch64", reason="arm64 is this machine's own")
+@pytest.mark.parametrize("words, says", [(["build/arm64/ready", "MODULUS_CACHE=/nonexistent"], "make deps"),
+                                         (["check-boot"], "check-arm64"), (["all", "STATIC=0"], "static only")])
+def test_what_a_cross_build_lacks_or_cannot_do_is_said(copy, words, says):
+    done = make(copy, "ARCH=arm64", *words)
+    assert done.returncode == 2 and says in done.stderr
+
+
+def test_libraries_of_another_architecture_are_unpacked_beside_the_system_and_anew_for_another_version(tmp_path):
+    package = tmp_path / "package"
+    (package / "DEBIAN").mkdir(parents=True)
+    (package / "DEBIAN/control").write_text("Package: x\nVersion: 1\nArchitecture: arm64\nMaintainer: x <x@x>\nDescription: x\n")
+    (package / "x.h").touch()
+    assert run("dpkg-deb", "--build", package, tmp_path / "x.deb").returncode == 0
+    fetches = f'case "$*" in *indextargets*) echo http://x bookworm main;; *arm64*download*) cp {tmp_path}/x.deb .;; *arm64*update) ;; *) exit 1;; esac'
+
+    def sysroot(version: int, apt_get: str):
+        env = tools(tmp_path, apt_get=apt_get, apt_cache=f'echo "x:"; echo "  Candidate: {version}"')
+        return run(DEPS / "sysroot.sh", "arm64", "x", env={**env, "MODULUS_CACHE": str(tmp_path / "cache")})
+
+    for version, apt_get in (1, fetches), (1, "exit 1"), (2, fetches):
+        done = sysroot(version, apt_get)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "cache/sysroot-arm64/x.h").exists()
+    assert len([*(tmp_path / "cache").iterdir()]) == 3  # two, and the link
+    done = sysroot(3, 'case "$*" in *indextargets*) echo http://x bookworm main;; *) exit 1;; esac')
+    assert done.returncode == 1 and "apt could not fetch for arm64: x" in done.stderr
+    assert (tmp_path / "cache/sysroot-arm64/x.h").exists() and len([*(tmp_path / "cache").iterdir()]) == 3
+
+
 # --- the tree --------------------------------------------------------------------------------------
 
 def test_every_source_file_carries_the_licence_line():
