@@ -55,7 +55,7 @@ void link_down(const char *name)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq req = { .ifr_addr.sa_family = AF_INET };
-	short flags;
+	short flags = 0;
 
 	if (fd < 0 || strlen(name) >= sizeof(req.ifr_name))
 		return;

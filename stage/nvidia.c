@@ -352,7 +352,7 @@ int nvidia_plan(const struct host *h, struct node_list *ret, struct strv *warnin
 {
 	struct plan p = { .host = h, .list = ret, .warnings = warnings };
 	_cleanup_free_ char *devices = NULL;
-	struct nvidia_attributes params;
+	struct nvidia_attributes params = { 0 };
 	size_t len;
 	int r;
 
