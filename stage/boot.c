@@ -410,8 +410,10 @@ static int run_drivers(struct boot *b, struct report *report)
 		const struct driver *d = &b->config->drivers[i];
 		struct driver_report *rep = report_add_driver(report, d);
 
-		if (!rep)
-			return -ENOMEM;
+		if (!rep) {
+			r = -ENOMEM;
+			break;
+		}
 		if (boot_has_work(b, d, &rep->result) && choose_keys(b, d, &rings, report, &rep->result) == 0)
 			r = boot_driver(b, d, rep);
 		log_driver(rep, b->kernel);
