@@ -325,7 +325,7 @@ int hex_decode(const char *hex, uint8_t *bytes, size_t len)
 		if (hex_digit(hex[i]) < 0)
 			return -EINVAL;
 	for (size_t i = 0; i < len; i++)
-		bytes[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+		bytes[i] = (uint8_t)((unsigned int)hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
 	return 0;
 }
 

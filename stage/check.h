@@ -25,6 +25,6 @@ struct check_request {
  * verified to its end where that is a local file, its header alone in the network unless `whole`; firmware and
  * libraries where there are any. -ENOMEM.
  */
-int check_drivers(const struct check_request *req, struct findings *ret, struct err *err) _must_check_;
+int check_drivers(const struct check_request *c, struct findings *ret, struct err *err) _must_check_;
 
 #endif

@@ -48,6 +48,6 @@ int fetch_best(const struct source_request *req, struct err *err) _must_check_;
  * or not, unless `present` says otherwise; what is here decides which flavour. One that is there already costs no
  * transfer. The exit code of the first driver that failed.
  */
-int fetch_run(const struct fetch_request *req);
+int fetch_run(const struct fetch_request *f);
 
 #endif

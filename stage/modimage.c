@@ -214,7 +214,7 @@ static int read_nested(struct image *im, struct archive *outer, struct archive_e
 
 	if (r == 0)
 		r = new_archive(im, &a);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = archive_read_open_memory(a, bytes, len) == ARCHIVE_OK ? read_archive(im, a, fn) : archive_failed(im, a);
 	archive_read_free(a);

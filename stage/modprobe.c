@@ -19,7 +19,7 @@ static bool is_alias(const char *s)
 		return false;
 	while (isgraph((unsigned char)s[n]) && s[n] != '\\')
 		n++;
-	return s[n] == '\0' && n <= LIMIT_ALIAS_BYTES;
+	return n <= LIMIT_ALIAS_BYTES && s[n] == '\0';
 }
 
 static int add_aliases(FILE *out, const struct module_bytes *mod, size_t *room, size_t *left_out, struct err *err)

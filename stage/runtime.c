@@ -114,7 +114,8 @@ static int install(struct bringing *b, struct candidate *c, bool replace, struct
 	if (r < 0)
 		return r;
 	runtime_tree_free(&b->tree);
-	b->tree = (struct runtime_tree){ .path = TAKE_PTR(path), .bundle = TAKE_PTR(c->bundle) };
+	b->tree.path = TAKE_PTR(path);
+	b->tree.bundle = TAKE_PTR(c->bundle);
 	b->origin = strdup(c->origin);
 	return b->origin ? 0 : err_sys(err, -ENOMEM, "%s", b->req->driver->name);
 }
