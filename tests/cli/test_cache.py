@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import time
 
@@ -14,10 +13,7 @@ from bundlemaker import OTHER_KEY, RELEASE, UNKNOWN_KEY, digest_of, firmware, re
 from cachemachine import NEXT, OLDER, CacheMachine, place_of, recipe
 from netmachine import plain_environment
 from program import DONE, MODULUS, NO_BUNDLE, RESOURCES, SYSTEM, UNTRUSTED
-
-TRACEABLE = shutil.which("strace") is not None and subprocess.run(["strace", "-o", "/dev/null", "true"],
-                                                                  capture_output=True).returncode == 0
-needs_strace = pytest.mark.skipif(not TRACEABLE, reason="strace is not installed or not allowed here")
+from tracing import needs_strace
 
 
 def flipped(data: bytes) -> bytes:

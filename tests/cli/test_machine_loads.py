@@ -18,6 +18,7 @@ from bundlemaker import MODULES, RELEASE, TEST_KEY, File, Recipe, cut_at, digest
 from fakehost import BUILD_ID
 from minisign import PublicKey
 from program import DONE, KERNEL, MODULUS, environment, modulus
+from tracing import needs_strace
 
 NODES = ("dri/card0", "dri/renderD128")
 # no module is inserted, since all are live
@@ -287,8 +288,7 @@ def dense(size: int) -> bytes:
     return b"".join(hashlib.sha256(b"%d" % at).digest() for at in range(size // 32))
 
 
-@pytest.mark.skipif(shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode
-                    != 0, reason="strace is not installed or not allowed here")
+@needs_strace
 def test_the_bundle_is_opened_once_and_each_byte_of_it_read_once(live, tmp_path):
     large = File(MODULES + "alpha.ko", elf.file([(b".modinfo", b"vermagic=" + elf.vermagic(RELEASE).encode() + b"\0"),
                                                  (b".data", dense(6 << 20))]))

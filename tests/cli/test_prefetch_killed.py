@@ -7,15 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from badserver import BadServer
 from bundlemaker import File, cut_at, module_file
 from cachemachine import NEXT, RELEASE, CacheMachine, place_of, recipe
 from netmachine import plain_environment
 from program import DONE, MODULUS
-from test_rebuild import TRACEABLE, instants
+from test_rebuild import instants
 from test_refresh import Files
+from tracing import needs_strace
 
 CUTS = 40
 CHUNK = 64 << 10
@@ -33,7 +32,7 @@ def several_chunks(serial: int) -> bytes:
 OLD, NEW = several_chunks(1), several_chunks(2)
 
 
-@pytest.mark.skipif(not TRACEABLE, reason="strace is not installed or not allowed here")
+@needs_strace
 def test_killed_at_any_call_nothing_is_lost_and_the_next_one_completes(tmp_path):
     with BadServer() as server:
         url = server.serve("/gpu", Files(OLD, '"one"'))

@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -17,9 +16,7 @@ from cachemachine import NEXT, OLDER, RELEASE, CacheMachine, place_of, recipe
 from netmachine import GOOD, plain_environment
 from test_network_progress import read_all
 from program import CONFIG, DONE, MODULUS, NETWORK, NO_BUNDLE, UNTRUSTED
-
-TRACEABLE = shutil.which("strace") is not None and subprocess.run(["strace", "-o", "/dev/null", "true"],
-                                                                  capture_output=True).returncode == 0
+from tracing import needs_strace
 
 
 def good(data: bytes):
@@ -307,7 +304,7 @@ def instants(argv: list, log, below) -> list[tuple[str, int]]:
     return found
 
 
-@pytest.mark.skipif(not TRACEABLE, reason="strace is not installed or not allowed here")
+@needs_strace
 @pytest.mark.parametrize("command", [("fetch",), ("fetch", "--next"), ("rebuild",)], ids=" ".join)
 def test_killed_at_any_call_the_cache_holds_whole_bundles_and_the_old_one(tmp_path, command):
     """The next kernel is one that is installed and does not run."""

@@ -12,6 +12,7 @@ import pytest
 from bundlemaker import RELEASE, TEST_KEY, File, cut_at, digest_of, module_file, runtime
 from cachemachine import CacheMachine, recipe
 from program import DONE, MODULUS_BOOT, SYSTEM, TREE, USAGE, snapshot
+from tracing import needs_strace
 
 UNITS = sorted(path for path in (TREE / "ignition/units").iterdir() if path.name.startswith("modulus"))
 FILES = (File("usr/bin/gpu-smi", b"#!/bin/sh\n", 0o755), File("usr/lib64/libgpu.so.1.0", b"library " * 3000))
@@ -181,6 +182,7 @@ def test_a_driver_that_is_loaded_stays_until_the_next_boot_and_it_says_so(host):
     assert (told["reason"], told["runtime"]) == ("loaded", None)
 
 
+@needs_strace
 def test_a_run_that_was_interrupted_anywhere_is_ended_by_the_next(host, tmp_path):
     """Each path goes by one system call; the process is killed at each of them."""
     before = host.all
