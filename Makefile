@@ -5,8 +5,10 @@
 #   make               build/modulus (all commands) and build/modulus-boot (for the initramfs:
 #                      without build, sign and keygen)
 #   make demo          install what is missing, build, boot a machine twice, say what happened
-#   make check         all tests: lint, check-unit, check-fuzz, check-cli, check-boot (each is a target too), and
-#                      check-arm64-some
+#   make check         all tests: lint, analyse, check-unit, check-fuzz, check-cli, check-boot (each is a target too),
+#                      and check-arm64-some
+#   make analyse       look for bugs without running anything: tidy (clang-tidy), cppcheck, analyzer (gcc -fanalyzer),
+#                      each a target too. A file that did not change is not looked at again
 #   make check-powercut  200 power cuts and 1,000 crash images, of which make check does a tenth and a fifth
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
 #   make fleet         what an update costs the web server of 1,000 nodes: a table, build/fleet.json
@@ -36,7 +38,8 @@
 #   V=1                show whole commands
 #   ARCH=arm64         cross-build into build/arm64, with Debian's compiler and Debian's libraries for arm64 in the
 #                      cache; with deps, deps-build, all, install, initrd, image, check-unit, check-cli
-#   CC, AR, OBJCOPY    the tools (gcc, ar, objcopy); CLANG for the second compiler of `make lint`
+#   CC, AR, OBJCOPY    the tools (gcc, ar, objcopy); CLANG for the second compiler of `make lint`;
+#                      CLANG_TIDY, CPPCHECK
 #   CFLAGS             optimisation and debugging (-O2 -g0); warnings and hardening are added
 #   CPPFLAGS, LDFLAGS  added to every compilation, to every link
 #   WERROR=            let warnings pass, for compilers newer than those we know
@@ -100,7 +103,7 @@ LIBS_ALL := -larchive $(LIBS_BOOT) -lb2
 
 BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
-TEST_PACKAGES := clang libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
+TEST_PACKAGES := clang clang-tidy cppcheck libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	patch python3 python3-pytest python3-yaml python3-jsonschema python3-kubernetes python3-cryptography python3-zstandard \
 	man-db zsh fish jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
@@ -135,6 +138,8 @@ AR := $(if $(filter default undefined,$(origin AR)),$(TOOL)ar,$(AR))
 OBJCOPY ?= $(TOOL)objcopy
 EMULATOR := $(if $(CROSS),qemu-aarch64-static)
 CLANG ?= clang$(if $(CROSS), --target=aarch64-linux-gnu --sysroot=$(SYSROOT))
+CLANG_TIDY ?= clang-tidy
+CPPCHECK ?= cppcheck
 PYTHON ?= /usr/bin/python3
 CFLAGS ?= -O2 -g0
 WERROR ?= -Werror
@@ -197,7 +202,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint analyse tidy cppcheck analyzer ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
 
 all: $B/modulus $B/modulus-boot
 
@@ -208,7 +213,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-arm64 check-arm64-some lint,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-arm64 check-arm64-some lint analyse tidy cppcheck analyzer,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 SYSROOT_FETCH := tests/deps/sysroot.sh arm64 $(SYSROOT_PACKAGES)
@@ -430,7 +435,7 @@ $B/modulus.spdx.json: $B/modulus $B/modulus-boot tests/tools/sbom.py
 
 # --- tests -----------------------------------------------------------------------------------------
 
-check: lint check-unit check-fuzz check-cli check-boot $(if $(filter aarch64,$(MACHINE)),,check-arm64-some)
+check: lint analyse check-unit check-fuzz check-cli check-boot $(if $(filter aarch64,$(MACHINE)),,check-arm64-some)
 	@echo "modulus: all tests passed"
 
 # Unit tests: one cmocka program per file, with everything but main.c under ASan and UBSan, linked
@@ -596,6 +601,54 @@ lint: $(CLANG_OBJ) $B/clang/stage/main-boot.o $(filter %.a,$(KMOD_LIB) $(CURL_LI
 	$(Q)$(if $(filter %.a,$(KMOD_LIB) $(CURL_LIB)),tests/deps/only-prefix.sh kmod_ $(KMOD_LIB))
 	@echo "modulus: lint passed"
 
+# Analysers look at each file by itself, once: a stamp for each, and what was clean is remembered in MODULUS_CACHE by the
+# digest of the source as preprocessed, so that a fresh clone costs that digest. Why a check is off is said beside it:
+# in tests/tools/clang-tidy.yaml, tests/tools/cppcheck.txt and, for gcc, here.
+#
+#   malloc-leak                        gcc 12 does not follow what the cleanup attribute frees, nor strings in a list;
+#                                      leaks are found by ASan, which the unit programs and fuzzers have
+#   use-of-uninitialized-value,        it merges the states after `if (r == 0) r = f(&x);`, and then takes x for unset
+#   null-argument                      where r is 0; clang's counterpart of the first is on
+ANALYZER_WARN := -fanalyzer -Werror $(addprefix -Wno-analyzer-,malloc-leak use-of-uninitialized-value null-argument)
+ANALYSE_FLAGS = $(LANGUAGE) $(CPPFLAGS) -DBUILDER=1
+# what a file by itself does not show; the two that define it have no use for it
+PROMISES = $(if $(filter stage/err.c stage/base.c,$*.c),,-include tests/tools/analysed.h)
+CPPCHECK_FLAGS = -q --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	--suppressions-list=tests/tools/cppcheck.txt --include=tests/tools/cppcheck.h -Istage -Itests/unit -Itests/fuzz \
+	$(filter -D%,$(ANALYSE_FLAGS))
+
+TEST_C := $(sort $(wildcard tests/unit/*.c tests/fuzz/*.c tests/bench/*.c tests/gpu/*.c))
+TIDY_OK := $(SRC:%.c=$B/tidy/%.ok)
+CPPCHECK_OK := $(SRC:%.c=$B/cppcheck/%.ok) $(TEST_C:%.c=$B/cppcheck/%.ok)
+ANALYZER_OK := $(SRC:%.c=$B/analyzer/%.ok)
+
+$B/sum/%.sum: %.c $B/config $B/ready $(SOURCE_HEADER)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ANALYSE_FLAGS) -Itests/unit -Itests/fuzz -E -C -dD -MMD -MP -MF $(@:.sum=.d) -MT $@ -o $@.new $<
+	$(Q)sha256sum < $@.new > $@ && rm $@.new
+.SECONDARY: $(CPPCHECK_OK:$B/cppcheck/%.ok=$B/sum/%.sum)
+
+$B/tidy/%.ok: $B/sum/%.sum tests/tools/clang-tidy.yaml tests/tools/analysed.h tests/tools/analysed.sh
+	$(call say,TIDY,$*.c)
+	$(Q)tests/tools/analysed.sh '$^' $(CLANG_TIDY) --quiet --config-file=tests/tools/clang-tidy.yaml $*.c -- $(ANALYSE_FLAGS) $(PROMISES)
+	@mkdir -p $(@D) && touch $@
+
+$B/cppcheck/%.ok: $B/sum/%.sum tests/tools/cppcheck.txt tests/tools/cppcheck.h tests/tools/analysed.sh
+	$(call say,CPPCHK,$*.c)
+	$(Q)tests/tools/analysed.sh '$^' $(CPPCHECK) $(CPPCHECK_FLAGS) $*.c
+	@mkdir -p $(@D) && touch $@
+
+$B/analyzer/%.ok: $B/sum/%.sum tests/tools/analysed.h tests/tools/analysed.sh
+	$(call say,ANALYZ,$*.c)
+	$(Q)tests/tools/analysed.sh '$^' $(CC) $(ANALYSE_FLAGS) $(PROMISES) $(ANALYZER_WARN) -S -o /dev/null $*.c
+	@mkdir -p $(@D) && touch $@
+
+tidy: $(TIDY_OK)
+cppcheck: $(CPPCHECK_OK)
+analyzer: $(ANALYZER_OK)
+analyse: tidy cppcheck analyzer
+	@echo "modulus: analysers found nothing"
+
 # The one of the initramfs: what a node needs, and no more.
 image: $B/modulus-boot
 	$(call say,IMAGE,$B/image)
@@ -625,4 +678,4 @@ ignition/%.ign: FORCE
 clean:
 	rm -rf build
 
--include $(wildcard $B/obj/*.d $B/san/*/*.d $B/clang/*/*.d $B/fuzz/*/*.d)
+-include $(wildcard $B/obj/*.d $B/san/*/*.d $B/clang/*/*.d $B/fuzz/*/*.d $B/sum/*/*.d $B/sum/*/*/*.d)

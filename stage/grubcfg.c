@@ -231,6 +231,7 @@ int grub_default_kernel(const char *text, size_t len, const char *next, const ch
 	if (streq(choice, "${saved_entry}"))
 		choice = saved && *saved ? saved : "0";
 	entry = strchr(choice, '$') ? NOBODY : find_entry(&m, choice);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): whoever has been found is in the list */
 	if (entry == NOBODY || !m.v[entry].kernel)
 		return -ENOENT;
 	*ret = TAKE_PTR(m.v[entry].kernel);

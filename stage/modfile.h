@@ -25,7 +25,7 @@ struct modfile {
 };
 
 /* 0, or -ENOEXEC: not a module of a 64-bit machine that we know. */
-int modfile_parse(const void *bytes, size_t len, struct modfile *ret) _must_check_;
+int modfile_parse(const void *data, size_t len, struct modfile *ret) _must_check_;
 
 /* The next value of a modinfo key; *cursor starts at 0. NULL after the last. Borrowed. */
 const char *modfile_info(const struct modfile *m, const char *key, size_t *cursor);

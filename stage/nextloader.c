@@ -193,6 +193,7 @@ static const struct boot_entry *by_grub_entries(const struct grub *g, struct boo
 		e = &entries->v[number];
 	else if (choice)
 		e = boot_entries_find(entries, choice);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the list is not empty */
 	snprintf(how, size, "GRUB starts %.100s, %s", e ? e->id : entries->v[0].id,
 		 !e ? "its first entry" : g->next ? "for one boot (next_entry)" : "by saved_entry");
 	return e ? e : &entries->v[0];
