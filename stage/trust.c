@@ -151,7 +151,7 @@ static int keyring_add_file(struct keyring *ring, const struct key_dir *d, const
 {
 	_cleanup_free_ char *text = NULL;
 	struct public_key key = { 0 }, *keys;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	r = read_key_file(d, name, LIMIT_KEY_FILE_BYTES, &text, &len);
@@ -184,7 +184,7 @@ static int keyring_add_revoked(struct keyring *ring, const struct key_dir *d)
 	_cleanup_free_ char *text = NULL;
 	unsigned int odd = 0;
 	char *save = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = read_key_file(d, REVOKED_NAME, LIMIT_REVOKED_BYTES, &text, &len);
 
 	if (r == -ENOENT)
