@@ -5,10 +5,11 @@
 #   make               build/modulus (all commands) and build/modulus-boot (for the initramfs:
 #                      without build, sign and keygen)
 #   make demo          install what is missing, build, boot a machine twice, say what happened
-#   make check         all tests: lint, analyse, check-unit, check-fuzz, check-cli, check-boot (each is a target too),
-#                      and check-arm64-some
+#   make check         all tests: lint, analyse, check-unit, coverage, check-fuzz, check-cli, check-boot (each is a
+#                      target too), and check-arm64-some
 #   make analyse       look for bugs without running anything: tidy (clang-tidy), cppcheck, analyzer (gcc -fanalyzer),
 #                      each a target too. A file that did not change is not looked at again
+#   make coverage      check-unit, then which lines of stage/ ran: build/coverage.txt. Fails below COVERAGE_FLOOR
 #   make check-powercut  200 power cuts and 1,000 crash images, of which make check does a tenth and a fifth
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
 #   make fleet         what an update costs the web server of 1,000 nodes: a table, build/fleet.json
@@ -55,6 +56,7 @@
 #   SOURCE_DATE_EPOCH  nothing of ours holds a time; handed on to tools that would write one
 #   FUZZ_TIME, FUZZ    for `make fuzz`: seconds for each fuzzer (60); their names, and `mutations`: 20,000
 #                      changed bundles for `modulus verify` (all)
+#   COVERAGE_FLOOR     how much of stage/ tests must run, in percent of its lines (85)
 #   PYTEST_ARGS        handed to pytest, for example PYTEST_ARGS='-k usr -x'
 #
 # The same compiler, libraries and flags give the same bytes, in any directory: build/linked lists the
@@ -145,6 +147,7 @@ CFLAGS ?= -O2 -g0
 WERROR ?= -Werror
 STRIP_LINK ?= -s
 PYTEST_ARGS ?=
+COVERAGE_FLOOR ?= 85
 SOURCE_URL ?=
 
 prefix ?= /usr
@@ -177,6 +180,8 @@ SAN_FLAGS = $(BASE_FLAGS) -Itests/unit -DBUILDER=1 -DUNIT_TEST -U_FORTIFY_SOURCE
 # Those that need no library at run time, where that would run under qemu.
 SANITIZERS := $(if $(CROSS),undefined -fsanitize-undefined-trap-on-error,address$(,)undefined)
 CLANG_FLAGS = $(OBJ_FLAGS) -Itests/unit
+# for stage/ in unit programs: which lines ran
+COUNTED = $(if $(CROSS),,--coverage -include counted.h)
 
 ifeq ($(STATIC),1)
 KMOD_LIB := $B/libkmod.a
@@ -202,7 +207,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint analyse tidy cppcheck analyzer ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
+.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint analyse tidy cppcheck analyzer coverage ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
 
 all: $B/modulus $B/modulus-boot
 
@@ -213,7 +218,7 @@ help:
 
 # The demo and the tests install what is missing before anything is compiled, where they can (as root
 # on Debian); nothing else changes the machine without being asked.
-AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-arm64 check-arm64-some lint analyse tidy cppcheck analyzer,$(MAKECMDGOALS)),deps-auto)
+AUTO_DEPS := $(if $(filter demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-arm64 check-arm64-some lint analyse tidy cppcheck analyzer coverage,$(MAKECMDGOALS)),deps-auto)
 KMOD_FETCH := :
 CURL_FETCH := :
 SYSROOT_FETCH := tests/deps/sysroot.sh arm64 $(SYSROOT_PACKAGES)
@@ -274,7 +279,7 @@ $B/ready: $B/config tests/deps/libraries.c tests/deps/missing.sh | $(AUTO_DEPS)
 
 # Written only when the text differs, so that the time stamp is that of the last change.
 $B/config: FORCE | $(AUTO_DEPS)
-	$(shell mkdir -p $B)$(file >$B/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(KMOD_ORIGIN) $(CURL_ORIGIN))
+	$(shell mkdir -p $B)$(file >$B/config.new,$(CC) $(shell ( $(CC) --version | head -n 1 ) 2>/dev/null) $(AR) $(OBJCOPY) $(STATIC) $(OBJ_FLAGS) $(COUNTED) $(KMOD_ORIGIN) $(CURL_ORIGIN))
 	@cmp -s $B/config.new $@ && rm $B/config.new || mv $B/config.new $@
 
 # Also names the objects, since removing a source file makes nothing newer.
@@ -435,7 +440,7 @@ $B/modulus.spdx.json: $B/modulus $B/modulus-boot tests/tools/sbom.py
 
 # --- tests -----------------------------------------------------------------------------------------
 
-check: lint analyse check-unit check-fuzz check-cli check-boot $(if $(filter aarch64,$(MACHINE)),,check-arm64-some)
+check: lint analyse check-unit coverage check-fuzz check-cli check-boot $(if $(filter aarch64,$(MACHINE)),,check-arm64-some)
 	@echo "modulus: all tests passed"
 
 # Unit tests: one cmocka program per file, with everything but main.c under ASan and UBSan, linked
@@ -444,12 +449,12 @@ SAN_OBJ := $(patsubst stage/%.c,$B/san/stage/%.o,$(filter-out stage/main.c,$(SRC
 SAN_HELPER := $(UNIT_HELPER:tests/unit/%.c=$B/san/unit/%.o)
 # cmocka is a shared library, and so is then the C library
 UNIT_LINK := $(if $(CROSS),-Wl$(,)--gc-sections -Wl$(,)--dynamic-linker=$(SYSROOT)/lib/ld-linux-aarch64.so.1 \
-	$(foreach lib,usr/lib lib,-Wl$(,)-rpath$(,)$(SYSROOT)/$(lib)/aarch64-linux-gnu),-fsanitize=$(SANITIZERS))
+	$(foreach lib,usr/lib lib,-Wl$(,)-rpath$(,)$(SYSROOT)/$(lib)/aarch64-linux-gnu),-fsanitize=$(SANITIZERS) --coverage)
 UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=$B/san/%)
 
 $B/san/stage/%.o: stage/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/san/stage
 	$(call say,CC,$@)
-	$(Q)$(CC) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(SAN_FLAGS) $(COUNTED) -MMD -MP -c -o $@ $<
 
 $B/san/unit/%.o: tests/unit/%.c $B/config $B/ready $(SOURCE_HEADER) | $B/san/unit
 	$(call say,CC,$@)
@@ -462,8 +467,14 @@ $(UNIT_PROGRAMS): $B/san/%: $B/san/unit/%.o $(SAN_HELPER) $B/san/libstage.a $(fi
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(UNIT_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $B/san/libstage.a $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL) -lcmocka
 
+# The whole program built like them, for tests of the command line: MODULUS_BUILD=build/san.
+$B/san/modulus: $B/san/stage/main.o $B/san/libstage.a $(filter %.a,$(KMOD_LIB) $(CURL_LIB))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(UNIT_LINK) $(LDFLAGS) -o $@ $< $B/san/libstage.a $(KMOD_LIB) $(CURL_LIB) $(LIBS_ALL)
+
 # The last lines of each program that passed, everything of one that did not.
 check-unit: $(UNIT_PROGRAMS)
+	@rm -f $B/san/stage/*.gcda
 	@failed=; for t in $(UNIT_PROGRAMS); do \
 		if $(EMULATOR) "$$t" > "$$t.log" 2>&1; then \
 			printf '%-28s %s\n' "$${t##*/}" "$$(grep -a 'PASSED' "$$t.log" | tail -n 1)"; \
@@ -475,6 +486,15 @@ check-unit: $(UNIT_PROGRAMS)
 
 # (what a test makes has nothing to do with the make that runs it)
 PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q $(PYTEST_ARGS)
+
+# Which lines of stage/ ran in the unit programs, just now, and in that part of tests/cli that reaches the commands which
+# unit tests do not: by a program that is built like them, so that the commands meet the sanitizers too.
+COUNTED_TESTS := build build_places cache check hold instance load look next rebuild sign status uninstall updates
+coverage: check-unit $B/san/modulus
+	$(call say,TEST,tests/cli with $B/san/modulus)
+	$(Q)MODULUS_BUILD=$B/san $(PYTEST) -k 'not the_program_of_the_initramfs' $(COUNTED_TESTS:%=tests/cli/test_%.py)
+	$(call say,GCOV,$B/coverage.txt)
+	$(Q)$(PYTHON) tests/tools/coverage.py $(COVERAGE_FLOOR) $B/coverage.txt $(SAN_OBJ) $B/san/stage/main.o
 
 # Under an emulator not those whose subject is a machine's own build, the calls that strace sees, mounts, or time.
 EMULATED_CLI ?= build cache cdi check config corpus firmware hold keep keys machine_config network_oci network_server \
