@@ -64,7 +64,7 @@ static int keep(void *req, struct candidate *c, bool replace, struct err *err)
 	return r == -E_CORRUPT || r == -E_NETWORK || r == -EIO ? 1 : r;
 }
 
-int fetch_best(const struct source_request *req, struct err *err)
+int fetch_best(const struct source_request *req, bool *ret_damaged, struct err *err)
 {
 	_cleanup_strv_ struct strv said = { 0 };
 	struct source_request copy = *req;
@@ -73,6 +73,7 @@ int fetch_best(const struct source_request *req, struct err *err)
 
 	for (size_t i = 0; i < said.n; i++)
 		log_warning("%s: %s", req->driver->name, said.v[i]);
+	*ret_damaged = said.n > 0;
 	return r;
 }
 
@@ -93,8 +94,12 @@ void fetch_for_kernel(const struct host *h, struct kernel *k, const char *releas
 static int fetch_one(const struct source_request *req, bool refresh, struct err *err)
 {
 	struct err newer;
-	int q = refresh ? refresh_newer(req, &newer) : 0, r = fetch_best(req, err);
+	bool damaged;
+	int q = refresh ? refresh_newer(req, &newer) : 0, r = fetch_best(req, &damaged, err);
 
+	/* what an address was said to hold still, by its header, may have been that */
+	if (r == 0 && refresh && damaged)
+		q = refresh_newer(req, &newer);
 	if (r == 0 && q < 0) /* what is here is good; whether there is something better is not known */
 		*err = newer;
 	return r < 0 ? r : q;

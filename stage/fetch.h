@@ -39,9 +39,10 @@ int fetch_keep(const struct source_request *req, struct candidate *c, struct err
 
 /*
  * The best of the local places that is good to its end, or else of the network, is kept. Damaged
- * files of the cache that were come across are moved out of the way. 0, or why there is none.
+ * files of the cache that were come across (*ret_damaged, set in any case) are moved out of the way. 0, or why there
+ * is none.
  */
-int fetch_best(const struct source_request *req, struct err *err) _must_check_;
+int fetch_best(const struct source_request *req, bool *ret_damaged, struct err *err) _must_check_;
 
 /*
  * For each driver: the best bundle of any source, verified completely, into the cache, whether its device is here

@@ -127,7 +127,7 @@ static int rebuild_one(struct rebuild *b, const struct driver *d, enum bundle_ki
 					    .devices = &b->machine.devices, .kind = kind,
 					    .without_cache = true, .until_us = UINT64_MAX };
 	_cleanup_free_ char *what = what_of(&req);
-	bool usable = false;
+	bool usable = false, damaged;
 	struct err why;
 	int r = what ? keyring_load(b->req->host, d->trust_usr, &ring, err) : err_sys(err, -ENOMEM, "%s", d->name);
 
@@ -135,7 +135,7 @@ static int rebuild_one(struct rebuild *b, const struct driver *d, enum bundle_ki
 		r = verify_cached(b, &req, &usable, err);
 	if (r < 0)
 		return r;
-	r = kind == KIND_MODULES && d->build.n > 0 ? compile(&req, &why) : fetch_best(&req, &why);
+	r = kind == KIND_MODULES && d->build.n > 0 ? compile(&req, &why) : fetch_best(&req, &damaged, &why);
 	/* a kernel to go back to, or a bundle that was imported: nobody offers it any more, and it is good */
 	if ((r == -E_NO_BUNDLE || r == -E_WRONG_KERNEL || r == -E_NO_DEVICE) && usable) {
 		log_info("%s: %s: no source offers a bundle; the cached one stays", d->name, what);
