@@ -5,6 +5,7 @@ The spoilt ones are made from good ones, byte by byte, so that nothing but the n
 bundle: a skippable zstd frame with the manifest, one with the signatures, then one zstd frame for each chunk.
 """
 
+import hashlib
 import json
 import shutil
 import struct

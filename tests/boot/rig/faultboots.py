@@ -3,7 +3,6 @@
 modules that take the machine down. Most go on from the saved boot, so that each takes seconds."""
 
 import errno
-import hashlib
 import random
 import re
 import struct
@@ -128,9 +127,8 @@ def read_errors(shop: Workshop) -> SimpleNamespace:
     newer = room / "newer"
     newer.mkdir()
     cached = shop.bundle(newer, DRIVER, firmware=_noise(newer), serial=2)
-    digest = hashlib.sha256(bundles.Parts.of(cached).manifest).hexdigest()
     root = small.root_image(room, shop.operator_files(dict.fromkeys(on_usr, driver_file())), more={
-        f"var/lib/modulus/bundles/{shop.kernel.release}/{DRIVER}-modules-{digest}.tar.zst": cached})
+        f"var/lib/modulus/bundles/{shop.kernel.release}/{bundles.cached_name(cached, DRIVER)}": cached})
     made = small.make_disk(room, shop.usr_image(room, "usr", Usr(on_usr)), root)
     bad = {_sector_of(made, bundle): "read" for bundle in (on_usr[UNREADABLE], cached)}
     return SimpleNamespace(boot=saved.boot("read-errors", room, _faulty_sectors(disk.overlay(made, room / "disk.qcow2"), bad)))

@@ -3,7 +3,6 @@
 guests said; a test file asserts on that. Listed by how long they take, longest first: two run side by side.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -327,7 +326,7 @@ def separate_var(shop: Workshop) -> SimpleNamespace:
     /usr it is sound. Then booted again from a /usr without any bundle."""
     room = shop.room("separate-var")
     bundle = shop.bundle(room, DRIVER)
-    name = f"{DRIVER}-modules-{hashlib.sha256(bundles.Parts.of(bundle).manifest).hexdigest()}.tar.zst"
+    name = bundles.cached_name(bundle, DRIVER)
     var = shop.var_image(room, {name: bundles.flip_in_chunk(bundle, room / "flipped")})
     files = {**shop.operator_files({DRIVER: driver_file()}), "/etc/fstab": "PARTLABEL=VAR /var ext4 defaults 0 2\n"}
     root = shop.root_image(room, trees.small_root, files)
