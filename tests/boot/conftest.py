@@ -11,14 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from rig import faultboots, guest, injected, mimic, nvidia, ostreeupdate, places, powercut, scenarios, updates, verity
+from rig import (faultboots, guest, injected, mimic, nvidia, ostreeupdate, packaged, places, powercut, scenarios, updates,
+                 verity)
 from rig.machines import Workshop
 
 GUESTS_AT_ONCE = int(os.environ.get("MODULUS_GUESTS") or min(2, os.cpu_count() or 1))
 
 # the longest first
-MACHINES = (powercut.ALL | nvidia.ALL | ostreeupdate.ALL | updates.ALL | mimic.ALL | injected.ALL | scenarios.ALL
-            | verity.ALL | faultboots.ALL)
+MACHINES = (powercut.ALL | nvidia.ALL | ostreeupdate.ALL | packaged.ALL | updates.ALL | mimic.ALL | injected.ALL
+            | scenarios.ALL | verity.ALL | faultboots.ALL)
 
 _pool = ThreadPoolExecutor(GUESTS_AT_ONCE, thread_name_prefix="guest")
 _boots: dict[str, Future] = {}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An update costs no boot its GPU: whoever brings a new kernel has its bundle fetched, and that kernel finds it in its initramfs
-without a network, as the old one does when the machine goes back to it."""
+"""An update of a host with slots costs no boot its GPU: whoever brings a new kernel has its bundle fetched, and that kernel finds
+it in its initramfs without a network, as the old one does when the machine goes back to it. test_boot_packaged.py has the host
+whose kernels are packages."""
 
 import json
 import re
@@ -9,7 +10,7 @@ import pytest
 
 from rig.scenarios import DRIVER
 
-WAYS = ["package", "flatcar", "path", "timer"]
+WAYS = ["flatcar", "path", "timer"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -21,11 +22,6 @@ def test_each_way_brings_the_next_kernels_bundle_into_the_cache(updated, way):
 def test_each_of_them_transferred_it_and_nothing_else_did(updated):
     path = f"/{updated.new.release}/{DRIVER}.tar.zst"
     assert updated.asked == [(path, 200)] * len(WAYS)
-
-
-def test_a_kernel_package_is_installed_with_a_hook_that_says_nothing_is_wrong(updated):
-    hook = updated.first.section("real-root", "package-hook")
-    assert hook.code == 0 and "fetched from http://" in hook.text and "may start without" not in hook.text
 
 
 def test_flatcars_hook_lets_the_update_go_on_while_the_running_slot_is_still_the_next_one(updated):

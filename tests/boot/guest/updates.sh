@@ -44,11 +44,6 @@ $report real-root units systemctl show modulus-fetch.path modulus-fetch.timer $u
     -p ExecMainStartTimestampMonotonic -p NextElapseUSecRealtime
 $report real-root online systemctl start network-online.target
 
-# a package: as the postinst of Debian's kernels does (not busybox' run-parts)
-$report real-root package-hook /usr/bin/env DEB_MAINT_PARAMS="configure" /usr/bin/run-parts --verbose --exit-on-error "--arg=$next" \
-    "--arg=/boot/vmlinuz-$next" /etc/kernel/postinst.d
-done_by package
-
 # Flatcar: as flatcar-postinst does, the slot is not the next one yet
 $report real-root slot-before /run/modulus/bin/modulus check --next --json
 $report real-root flatcar-hook /oem/bin/oem-postinst B $mounted

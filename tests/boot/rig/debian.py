@@ -130,6 +130,13 @@ def kernel(release: str) -> Kernel:
                   folder / f"tree/lib/modules/{release}")
 
 
+def kernel_packages(release: str) -> list[Path]:
+    """The files of that kernel's package, and of the tools that its maintainer scripts run; downloaded once."""
+    names = [f"linux-image-{release}", "linux-base"]
+    folder = cache.kept("kernel-packages", cache.digest(candidates(names)), lambda folder: download(folder, names), keep=2)
+    return sorted(folder.glob("*.deb"))
+
+
 def kernel_build(release: str) -> Path:
     """The build tree that modules for this kernel are compiled with, Module.symvers in it."""
     headers = f"linux-headers-{release}"

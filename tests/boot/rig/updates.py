@@ -3,7 +3,6 @@
 the other. See guest/updates.sh for what happens to it.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,16 +15,15 @@ from .webserver import WebServer
 UPDATES_UNIT = "modulus-updates.service"
 FETCH_UNITS = ("modulus-fetch.service", "modulus-fetch.path", "modulus-fetch.timer")
 ENABLED = ("modulus-finish.service", "modulus-bless.service", "modulus-fetch.path", "modulus-fetch.timer")
-# where the snippets modulus-flatcar and modulus-packages put them
-HOOKS = {"oem/bin/oem-postinst": "oem-postinst", "etc/kernel/postinst.d/modulus": "kernel-installed"}
+# where the snippet modulus-flatcar puts it
+HOOK = "oem/bin/oem-postinst"
 # what changes the partition table, with the one library that a minimal Debian has not
 TABLE_TOOL, TABLE_LIBRARY = Path("/usr/sbin/sgdisk"), Path("/usr/lib/x86_64-linux-gnu/libpopt.so.0")
 
 
 def place_of(bundle: Path, release: str) -> str:
     """Where a guest's cache has it."""
-    digest = hashlib.sha256(bundles.Parts.of(bundle).manifest).hexdigest()
-    return f"/var/lib/modulus/bundles/{release}/{DRIVER}-modules-{digest}.tar.zst"
+    return f"/var/lib/modulus/bundles/{release}/{bundles.cached_name(bundle, DRIVER)}"
 
 
 def updated(shop: Workshop) -> SimpleNamespace:
@@ -50,8 +48,7 @@ def updated(shop: Workshop) -> SimpleNamespace:
         for unit in (*ENABLED, UPDATES_UNIT):
             trees.enable(made, unit)
         trees.enable(made, "systemd-networkd-wait-online.service", "network-online.target")
-        for path, hook in HOOKS.items():
-            trees.write(made / path, (places.HOOKS / hook).read_text(), 0o755)
+        trees.write(made / HOOK, (places.HOOKS / "oem-postinst").read_text(), 0o755)
         cached = made / place_of(old_bundle, older.kernel.release).lstrip("/")
         cached.parent.mkdir(parents=True)
         bundles.copy(old_bundle, cached)
