@@ -14,6 +14,17 @@ mark() {
     echo "MARK $1" | $bb dd of=$disk bs=512 count=1 conv=fsync seek=$unused_sector 2> /dev/null
 }
 
+# linger: time for the file system to write what nobody asked it to (root is mounted with commit=1)
+linger() {
+    [ -e /run/test-linger ] && $bb sleep 3
+}
+
+# prefetch NAME: what a trigger does
+prefetch() {
+    $report real-root "$1" $without_sync /run/modulus/bin/modulus fetch --next --present --refresh
+    mark "$1"
+}
+
 mark booted
 $report real-root finish /run/modulus/bin/modulus finish
 $report real-root
@@ -21,8 +32,18 @@ if [ -e /run/test-rebuild ]; then
     $report real-root rebuild /run/modulus/bin/modulus rebuild
     mark rebuilt
 fi
-# time for the file system to write what nobody asked it to (root is mounted with commit=1)
-[ -e /run/test-linger ] && $bb sleep 3
+linger
+mark lingered
+if [ -e /run/test-prefetch ]; then
+    # an update has come; nobody looks into the older kernel's folder any more
+    $bb mount -t tmpfs none /usr/lib/modules
+    $bb mkdir "/usr/lib/modules/$($bb cat /run/test-prefetch)"
+    without_sync=
+    [ -e /run/test-without-sync ] && without_sync=/usr/bin/without-sync
+    prefetch prefetched
+    prefetch refreshed
+    linger
+fi
 $report real-root trials $bb find /var/lib/modulus/trials -type f -exec $bb cat {} +
 $report real-root cache $bb find /var/lib/modulus -type f
 $report real-root kernel-log $bb dmesg

@@ -8,12 +8,11 @@ in the format of the kernel's dm-log-writes (Documentation/admin-guide/device-ma
 
 import os
 import random
-import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from .host import RigError
+from .host import RigError, run
 
 _SUPER = struct.Struct("<QQQI")         # magic, version, entries, sector size
 _ENTRY = struct.Struct("<QQQQ")         # sector, sectors, flags, bytes of further data (of marks, which QEMU has none)
@@ -103,12 +102,12 @@ class Cut:
         return durable + [block for write in pending for block in blocks(write) if dice.randrange(100) < self.kept]
 
 
-def cuts(log: list[Write | Flush | Mark], count: int, dice: random.Random) -> list[Cut]:
-    """`count` cuts: just behind each mark with all lost that can be, and then anywhere, each stretch between two flushes as
-    likely as another."""
-    made = [Cut(at, 0, 0) for at, entry in enumerate(log) if isinstance(entry, Mark)]
-    flushes = [at for at, entry in enumerate(log) if isinstance(entry, Flush)]
-    stretches = [(start, end) for start, end in zip([0, *flushes], [*flushes, len(log)]) if end - start > 1]
+def cuts(log: list[Write | Flush | Mark], count: int, dice: random.Random, first: int = 0) -> list[Cut]:
+    """`count` cuts behind entry `first` or later: just behind each mark with all lost that can be, and then anywhere, each
+    stretch between two flushes as likely as another."""
+    made = [Cut(at, 0, 0) for at, entry in enumerate(log) if isinstance(entry, Mark) and at >= first]
+    flushes = [at for at, entry in enumerate(log) if isinstance(entry, Flush) and at > first]
+    stretches = [(start, end) for start, end in zip([first, *flushes], [*flushes, len(log)]) if end - start > 1]
     while len(made) < count:
         after = dice.randrange(*dice.choice(stretches))
         made.append(Cut(after, dice.choice((0, 50, 100, dice.randrange(100))), dice.randrange(1 << 32)))
@@ -118,7 +117,7 @@ def cuts(log: list[Write | Flush | Mark], count: int, dice: random.Random) -> li
 def image(pristine: Path, offset: int, log: list[Write | Flush | Mark], cut: Cut, path: Path) -> Path:
     """The partition that began at `offset` and was `pristine` before the log, as the cut left it."""
     size = pristine.stat().st_size
-    shutil.copyfile(pristine, path)
+    run("cp", "--sparse=always", pristine, path)
     with open(path, "r+b") as file:
         for write in cut.survivors(log):
             if offset <= write.at and write.at + len(write.data) <= offset + size:

@@ -93,16 +93,17 @@ class Programs:
         run(self.modulus, "sign", "--key", key.secret, output)
         return output
 
-    def build_for_another_release(self, kernel: Kernel, key: KeyPair, output: Path, name: str) -> Path:
+    def build_for_another_release(self, kernel: Kernel, key: KeyPair, output: Path, name: str, serial: int = 1,
+                                  firmware: Path | None = None) -> Path:
         """A bundle that is right in everything but the kernel release, its build-id included."""
         folder = output.with_suffix(".modules")
         folder.mkdir()
         (module,) = kernel.modules.rglob("virtio-gpu.ko")
         patched = module.read_bytes().replace(kernel.release.encode(), other_release(kernel).encode())
         (folder / module.name).write_bytes(patched)
-        run(self.modulus, "build", "--name", name, "--version", "1", "--serial", "1", "--kernel", other_release(kernel),
-            "--kernel-dir", kernel.modules, *_identity(kernel), "--modules", folder, "--key", key.secret,
-            "--output", output)
+        run(self.modulus, "build", "--name", name, "--version", "1", "--serial", serial, "--kernel", other_release(kernel),
+            "--kernel-dir", kernel.modules, *_identity(kernel), "--modules", folder,
+            *(["--firmware", firmware] if firmware else []), "--key", key.secret, "--output", output)
         return output
 
 
@@ -138,6 +139,11 @@ class Parts:
         path.write_bytes(_FRAME.pack(_MANIFEST_MAGIC, len(self.manifest)) + self.manifest
                          + _FRAME.pack(_SIGNATURES_MAGIC, len(self.signatures)) + self.signatures + self.chunks)
         return path
+
+
+def cached_name(bundle: Path, name: str) -> str:
+    """The file in a cache that the bundle called `name` has."""
+    return f"{name}-modules-{hashlib.sha256(Parts.of(bundle).manifest).hexdigest()}.tar.zst"
 
 
 def _flipped(data: bytes, at: int) -> bytes:
