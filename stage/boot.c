@@ -307,7 +307,7 @@ int boot_driver(const struct boot *b, const struct driver *d, struct driver_repo
 	uint64_t began = now_us();
 	_cleanup_strv_ struct strv passed = { 0 };
 	const struct source_request req = { .host = b->host, .cmdline = b->cmdline, .kernel = b->kernel,
-					    .keys = b->keys, .config = b->config, .driver = d,
+					    .keys = b->keys, .seen = b->seen, .config = b->config, .driver = d,
 					    .devices = b->devices, .passed = &passed, .kind = KIND_MODULES,
 					    .module = b->only ? b->only->name : NULL,
 					    .digest = b->only ? b->only->digest : NULL,
@@ -374,6 +374,7 @@ static void log_driver(const struct driver_report *rep, const struct kernel *k)
  */
 struct rings {
 	struct keyring ring[2];
+	struct seen seen[2]; /* with each */
 	bool loaded[2];
 };
 
@@ -381,6 +382,8 @@ static void rings_free(struct rings *r)
 {
 	keyring_free(&r->ring[0]);
 	keyring_free(&r->ring[1]);
+	seen_free(&r->seen[0]);
+	seen_free(&r->seen[1]);
 }
 
 static int choose_keys(struct boot *b, const struct driver *d, struct rings *rings, struct report *report,
@@ -398,6 +401,7 @@ static int choose_keys(struct boot *b, const struct driver *d, struct rings *rin
 		rings->loaded[d->trust_usr] = true;
 	}
 	b->keys = ring;
+	b->seen = &rings->seen[d->trust_usr];
 	return 0;
 }
 
@@ -419,6 +423,7 @@ static int run_drivers(struct boot *b, struct report *report)
 		log_driver(rep, b->kernel);
 	}
 	b->keys = NULL;
+	b->seen = NULL;
 	return r;
 }
 

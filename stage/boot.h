@@ -7,6 +7,7 @@
 
 #include "device.h"
 #include "report.h"
+#include "seen.h"
 
 /* Between our deadline and the unit's: an insert or a transfer that is over takes a moment to say so. */
 #define UNIT_SLACK_US (30ull * 1000000)
@@ -25,6 +26,7 @@ struct boot {
 	const struct config *config;
 	const struct kernel *kernel;
 	const struct keyring *keys; /* those that the driver at hand accepts */
+	struct seen *seen; /* with these keys */
 	const struct device_list *devices; /* all that were found */
 	uint64_t until_us; /* CLOCK_BOOTTIME; of the whole run */
 	const struct boot_module *only; /* NULL: all that the driver loads, from the best bundle */

@@ -50,14 +50,21 @@ static int judge_flavor(const struct source_request *req, const struct manifest 
 		       err_sys(err, -ENOMEM, "flavor");
 }
 
+int judge_whose(const struct source_request *req, const char *name, enum bundle_kind kind, struct err *err)
+{
+	if (streq(name, req->driver->name) && kind == req->kind)
+		return 0;
+	return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(kind), name);
+}
+
 int judge_bundle(const struct source_request *req, const struct manifest *m, struct err *err)
 {
 	const struct driver *d = req->driver;
 	size_t here, driven;
-	int r;
+	int r = judge_whose(req, m->name, m->kind, err);
 
-	if (!streq(m->name, d->name) || m->kind != req->kind)
-		return err_set(err, -E_NO_BUNDLE, "holds %s of %s", manifest_kind_word(m->kind), m->name);
+	if (r < 0)
+		return r;
 	if (!streq(m->version, d->version))
 		return err_set(err, -E_NO_BUNDLE, "is version %s, wanted %s", m->version, d->version);
 	r = judge_flavor(req, m, err);

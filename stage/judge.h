@@ -7,6 +7,9 @@
 
 #include "source.h"
 
+/* Is what is of this driver and of this kind wanted at all? 0, or -E_NO_BUNDLE. */
+int judge_whose(const struct source_request *req, const char *name, enum bundle_kind kind, struct err *err) _must_check_;
+
 /* Does the bundle answer the request? 0, or the reason why not. */
 int judge_bundle(const struct source_request *req, const struct manifest *m, struct err *err) _must_check_;
 

@@ -72,6 +72,8 @@
 /* --- looking for bundles --- */
 /* Bundles that are looked at for one driver in all local places together. */
 #define LIMIT_CANDIDATES 64u
+/* Files of which it is remembered for the other drivers whose they are: 16 for each. */
+#define LIMIT_SEEN 1024u
 
 /* --- network --- */
 /* curl itself stops at 100 KiB for one line; a registry sends about 1 KiB in all. */

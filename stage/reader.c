@@ -68,6 +68,13 @@ int reader_new_fd_until(int fd, int stop_fd, struct reader **ret)
 	return 0;
 }
 
+int reader_stat(const struct reader *r, struct stat *ret)
+{
+	if (r->ops != &fd_ops)
+		return -EOPNOTSUPP;
+	return fstat(((const struct fd_reader *)r)->fd, ret) < 0 ? -errno : 0;
+}
+
 void reader_close(struct reader *r)
 {
 	if (r)

@@ -5,6 +5,8 @@
 #ifndef MODULUS_READER_H
 #define MODULUS_READER_H
 
+#include <sys/stat.h>
+
 #include "err.h"
 
 struct reader;
@@ -34,6 +36,9 @@ int reader_new_fd_until(int fd, int stop_fd, struct reader **ret) _must_check_;
 void reader_close(struct reader *r);
 static inline void reader_closep(struct reader **r) { reader_close(*r); }
 #define _cleanup_reader_ _cleanup_(reader_closep)
+
+/* 0; -EOPNOTSUPP: no file is read; -errno. */
+int reader_stat(const struct reader *r, struct stat *ret) _must_check_;
 
 /* Exactly len bytes, or fewer at the end. Count or negative. */
 ssize_t reader_read_full(struct reader *r, void *buf, size_t len) _must_check_;

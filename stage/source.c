@@ -166,6 +166,25 @@ static bool is_others_file(const struct source_request *req, const char *origin)
 	return owner && !streq(owner->name, req->driver->name);
 }
 
+/* Opens a bundle that may be the driver's. One that another driver saw to be not is closed, and not read. */
+static int open_bundle(const struct source_request *req, struct reader *r, struct bundle **ret, struct err *err)
+{
+	_cleanup_reader_ struct reader *reader = r;
+	const struct seen_file *known;
+	struct stat st;
+	int q;
+
+	if (!req->seen || reader_stat(reader, &st) < 0)
+		return bundle_open(TAKE_PTR(reader), req->keys, ret, err);
+	known = seen_find(req->seen, &st);
+	q = known ? judge_whose(req, known->name, known->kind, err) : 0;
+	if (q == 0)
+		q = bundle_open(TAKE_PTR(reader), req->keys, ret, err);
+	if (q == 0 && !known)
+		seen_add(req->seen, &st, bundle_manifest(*ret));
+	return q;
+}
+
 int source_consider(const struct source_request *req, const char *source, unsigned int order, struct reader *reader,
 		    const char *origin, struct candidates *found, struct rejections *rejected, struct err *err)
 {
@@ -174,7 +193,7 @@ int source_consider(const struct source_request *req, const char *source, unsign
 	struct err why;
 	int r;
 
-	r = bundle_open(reader, req->keys, &b, &why);
+	r = open_bundle(req, reader, &b, &why);
 	if (r == 0)
 		r = judge_bundle(req, bundle_manifest(b), &why);
 	if (r == -ENOMEM || (r < 0 && rejections_add(rejected, origin, &why) < 0))

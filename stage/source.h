@@ -15,6 +15,7 @@
 #include "config.h"
 #include "device.h"
 #include "kernel.h"
+#include "seen.h"
 
 struct source_request;
 struct next_kernel;
@@ -65,6 +66,7 @@ struct source_request {
 	const struct cmdline *cmdline;
 	const struct kernel *kernel;
 	const struct keyring *keys;
+	struct seen *seen; /* with these keys, by drivers of the same run; NULL: nothing is remembered */
 	const struct config *config; /* all drivers: whose file an unreadable one may be */
 	const struct driver *driver;
 	const struct device_list *devices; /* all that were found. Where none is the driver's, or NULL: it counts for nothing */

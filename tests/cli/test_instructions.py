@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bundlemaker import cut_at, module_file, modules
+from fakehost import Machine
 from program import DONE, MODULUS_BOOT, environment
 
 pytestmark = [pytest.mark.skipif(os.environ.get("STATIC") == "0", reason="counted in the static build, without a dynamic linker"),
@@ -63,3 +64,23 @@ def test_with_a_bundle(machine, tmp_path):
     per_byte = (many - few) / (large - small)
     assert per_byte <= PER_BYTE_MAX
     assert few - per_byte * small <= FIXED_MAX
+
+
+def with_drivers(folder, number: int) -> int:
+    """Each with a bundle of its own, all in one directory."""
+    machine = Machine(folder)
+    machine.key()
+    machine.device()
+    machine.module_is_live("alpha")
+    for one in range(number):
+        name = f"gpu{one}"
+        machine.driver(name)
+        machine.usr(modules().but(files=(module_file("alpha", driver=name),), fields={"name": name}).build(), f"{name}.tar.zst")
+    return count(folder, machine)
+
+
+def test_the_next_driver_takes_no_more_than_the_one_before(tmp_path):
+    """Whose a file of /usr is, its name does not say: what one driver read of it, the others need not read again. What is left
+    that grows with their product is a line of the report."""
+    few, more, many = (with_drivers(tmp_path / str(number), number) for number in (2, 6, 12))
+    assert (many - more) / 6 <= 1.1 * (more - few) / 4

@@ -98,6 +98,7 @@ struct search {
 	size_t n_devices;
 	const char *flavor; /* asked for alone */
 	struct strv passed;
+	struct seen *seen;
 	struct candidates found;
 	struct rejections rejected;
 	struct err err;
@@ -142,7 +143,7 @@ static int search(struct search *s, const struct place *p)
 	const struct source_request req = { .host = &p->host, .cmdline = &s->cmdline, .kernel = &s->kernel,
 					    .keys = sample_ring(0), .config = &s->config, .driver = &s->driver,
 					    .devices = &devices, .flavor = s->flavor, .passed = &s->passed,
-					    .kind = s->kind };
+					    .seen = s->seen, .kind = s->kind };
 
 	search_forget(s);
 	s->err = (struct err){ 0 };
@@ -349,6 +350,70 @@ static void test_at_most_64_bundles_are_looked_at(void **state)
 	}
 	assert_int_equal(search(&s, p), 0);
 	assert_int_equal(s.rejected.n, LIMIT_CANDIDATES + 1);
+}
+
+/* --- many drivers, one directory --- */
+
+static void stat_of(const struct place *p, const char *path, struct stat *ret)
+{
+	assert_int_equal(fstatat(p->fd, path, ret, 0), 0);
+}
+
+static void test_a_file_that_another_driver_saw_is_not_read_again(void **state)
+{
+	struct place *p = *state;
+	const struct timespec later[] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	_cleanup_search_ struct search s;
+	struct seen seen = { 0 };
+	struct stat st;
+
+	search_begin(&s);
+	s.seen = &seen;
+	put_bundle(p, USR "a.tar.zst", &(struct kind_of){ 0 });
+	stat_of(p, USR "a.tar.zst", &st);
+	/* a lie, which a second look would find out */
+	seen_add(&seen, &st, &(struct manifest){ .name = (char *)(uintptr_t)"other", .kind = KIND_MODULES });
+	assert_int_equal(search(&s, p), 0);
+	assert_int_equal(s.found.n, 0);
+	assert_int_equal(s.rejected.n, 1);
+	assert_int_equal(s.rejected.v[0].why.code, -E_NO_BUNDLE);
+	assert_string_equal(s.rejected.v[0].why.text, "holds modules of other");
+	/* what has changed is another file */
+	assert_int_equal(utimensat(p->fd, USR "a.tar.zst", later, 0), 0);
+	assert_int_equal(search(&s, p), 0);
+	assert_string_equal(found_names(&s), "a.tar.zst");
+	assert_int_equal(seen.n, 2);
+	/* one's own is remembered, and read nevertheless: nobody else's word makes it good */
+	put_text(p, USR "a.tar.zst", "rubbish");
+	assert_int_equal(search(&s, p), 0);
+	assert_int_equal(s.found.n, 0);
+	assert_int_equal(s.rejected.v[0].why.code, -E_CORRUPT);
+	seen_free(&seen);
+}
+
+static void test_only_what_was_verified_is_remembered(void **state)
+{
+	struct place *p = *state;
+	_cleanup_search_ struct search s;
+	struct seen seen = { 0 };
+	struct stat st;
+
+	search_begin(&s);
+	s.seen = &seen;
+	put_bundle(p, USR "a.tar.zst", &(struct kind_of){ .key = 1, .name = "other" });
+	put_text(p, USR "b.tar.zst", "rubbish");
+	put_bundle(p, USR "c.tar.zst", &(struct kind_of){ .name = "other" });
+	for (int twice = 0; twice < 2; twice++) {
+		assert_int_equal(search(&s, p), 0);
+		assert_int_equal(s.rejected.n, 3);
+		assert_int_equal(s.rejected.v[0].why.code, -E_UNTRUSTED);
+		assert_int_equal(s.rejected.v[1].why.code, -E_CORRUPT);
+		assert_int_equal(s.rejected.v[2].why.code, -E_NO_BUNDLE);
+		assert_int_equal(seen.n, 1);
+	}
+	stat_of(p, USR "c.tar.zst", &st);
+	assert_string_equal(seen_find(&seen, &st)->name, "other");
+	seen_free(&seen);
 }
 
 /* --- which one is taken --- */
@@ -932,6 +997,8 @@ int main(void)
 		at_place(test_what_is_not_a_file_is_refused_without_blocking),
 		at_place(test_a_source_that_is_not_known_is_said_and_the_others_are_used),
 		at_place(test_at_most_64_bundles_are_looked_at),
+		at_place(test_a_file_that_another_driver_saw_is_not_read_again),
+		at_place(test_only_what_was_verified_is_remembered),
 		at_place(test_only_this_drivers_files_of_the_cache_are_opened),
 		at_place(test_a_cached_file_that_is_not_what_its_name_tells_is_corrupt),
 		at_place(test_only_damaged_files_of_the_cache_go_to_quarantine),
