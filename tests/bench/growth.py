@@ -55,7 +55,7 @@ def _bundle(name: str, padding: int = 0) -> bytes:
 
 
 def _bundle_sizes(folder: Path) -> Iterator[tuple[int, Machine]]:
-    for mib in (1, 8, 64, 256):
+    for mib in (1, 8, 64, 256, 1024):
         machine = _machine(folder / str(mib))
         machine.driver()
         machine.device()
@@ -94,8 +94,8 @@ def _devices(folder: Path) -> Iterator[tuple[int, Machine]]:
 
 
 KINDS: dict[tuple[str, str], Callable[[Path], Iterator[tuple[int, Machine]]]] = {
-    ("a bundle's size", "MiB"): _bundle_sizes, ("bundles in the cache", "files"): _cached, ("drivers", "files"): _drivers,
-    ("devices, none that matches", "devices"): _devices}
+    ("a bundle's size", "MiB"): _bundle_sizes, ("bundles in the cache", "files"): _cached,
+    ("bundles in one directory of `/usr`", "drivers"): _drivers, ("devices, none that matches", "devices"): _devices}
 
 
 def _run(machine: Machine) -> Timed:
@@ -110,7 +110,7 @@ def measure(folder: Path, rounds: int) -> list[Growth]:
     """The sizes of one kind in turns. The first run of each, which does not count, takes its bundles into the cache."""
     found = []
     for (what, unit), make in KINDS.items():
-        machines = list(make(folder / unit / what.split()[0]))
+        machines = list(make(folder / unit))
         taken = {size: [] for size, machine in machines if _run(machine)}
         for _ in range(rounds):
             for size, machine in machines:
