@@ -110,7 +110,7 @@ TEST_PACKAGES := clang clang-tidy cppcheck libclang-rt-14-dev libcmocka-dev pkg-
 	man-db zsh fish jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
 	gdisk cryptsetup-bin dmsetup mtools dosfstools e2fsprogs erofs-utils squashfs-tools sbsigntool libelf1 \
-	docker-registry skopeo nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping debhelper lintian buildah
+	docker-registry skopeo umoci nginx-light apache2-utils ostree network-manager isc-dhcp-client iputils-arping debhelper lintian buildah
 
 KMOD_VERSION := 30+20221128
 KMOD_SHA256 := 00bc9ae4f1f9e1bbc1266d838452865bc7c24271d0853939edbe3029ad22af4e

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: the same work side by side, in one run on one machine. Ratios count, not seconds.
 
+BENCH_ROUNDS and BENCH_WARM_UP change how often, to try a change of the contenders themselves: not for figures.
+
 Each contender runs once per round, the rounds one after another, so that a slow minute of the machine hits all of
 them; the result is the median of the rounds, with the quartiles as spread. Out: a table, and build/bench.json.
 
@@ -27,7 +29,7 @@ sys.path[:0] = [str(TESTS / "tools"), str(TESTS / "boot")]
 from fakehost import Machine                                        # noqa: E402
 from nginx import WebServer                                         # noqa: E402
 from program import BUILD, MODULUS, MODULUS_BOOT, environment       # noqa: E402
-from rig import debian                                              # noqa: E402
+from rig import debian, nvidia                                      # noqa: E402
 from rig.machines import Workshop                                   # noqa: E402
 
 import chart                                                        # noqa: E402
@@ -36,9 +38,9 @@ import inguest                                                      # noqa: E402
 from timedline import Timed                                         # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
-GROWTH_ROUNDS = 5
+GROWTH_ROUNDS = min(5, ROUNDS)
 GROWTH_MAX = 1.1        # "linear", with the noise of a median of five
-WARM_UP = 2             # rounds that are not counted: caches fill, the CPU's clock settles
+WARM_UP = int(os.environ.get("BENCH_WARM_UP", "2"))     # rounds that are not counted: caches fill, the CPU's clock settles
 MODULE = "amdgpu"       # the largest module of Debian's kernel: 19.5 MB, of the size of NVIDIA's
 PATH = "/bundle.tar.zst"
 MIB = 1 << 20
@@ -87,6 +89,7 @@ class Row:
     unit: str = "x"
     target: float | None = None
     at_least: bool = False
+    detail: str = ""
 
     @property
     def reached(self) -> bool:
@@ -96,6 +99,7 @@ class Row:
 @dataclass
 class Group:
     """What was measured at one place with one bundle."""
+    name: str
     where: str
     bundle: str
     contenders: list[Contender]
@@ -118,7 +122,7 @@ class Bundle:
             kernel.modules, "--kernel-image", kernel.vmlinuz, "--from-kernel", "--module", MODULE, "--key", folder / "key",
             "--output", self.path)
         manifest = json.loads(run(MODULUS, "inspect", "--json", self.path))
-        self.stored, self.unpacked = self.path.stat().st_size, manifest["unpacked"]
+        self.stored = self.path.stat().st_size
         self.machine = Machine(folder)
         self.machine.write_live("proc/sys/kernel/osrelease", kernel.release + "\n")
         self.machine.build_id(manifest["kernel"]["build_id"])
@@ -141,7 +145,27 @@ def _cpu_seconds_without_device(bundle: Bundle) -> float:
     return statistics.median(Timed.read(line).cpu for line in said[WARM_UP:])
 
 
-def measure_here(folder: Path) -> Group:
+def depmod_of_all(folder: Path) -> Contender:
+    """What most scripts do: over all of a distribution's kernel, the modules being in memory."""
+    kernel = debian.kernel(debian.current_release())
+    tree = folder / "all" / "lib" / "modules" / kernel.release
+    shutil.copytree(kernel.modules, tree, ignore=shutil.ignore_patterns("build", "source"))
+    number = sum(1 for _ in tree.rglob("*.ko"))
+    return Contender(f"depmod over all {number:,} modules of the kernel",
+                     ["/usr/sbin/depmod", "-b", str(folder / "all"), kernel.release])
+
+
+def seconds_to_compile(shop: Workshop) -> float:
+    """What DKMS does on the node: the difference between making the bundle with compiling and without."""
+    make, took = nvidia.compile_again(shop, shop.room("compiled")), []
+    for _ in ("with", "without"):
+        began = time.perf_counter()
+        make()
+        took.append(time.perf_counter() - began)
+    return took[0] - took[1]
+
+
+def measure_here(folder: Path, shop: Workshop) -> Group:
     bundle = Bundle(folder)
     server = WebServer(folder / "nginx", bundle.path.parent)
     idle = _cpu_seconds_without_device(bundle)
@@ -150,32 +174,40 @@ def measure_here(folder: Path) -> Group:
     transfer = Contender("transfer alone", [str(BUILD / "bench/transfer"), "127.0.0.1", str(server.port), PATH, str(bundle.stored)])
     miss = Contender("network miss", [str(MODULUS_BOOT), "boot", *bundle.machine.roots], bundle.forget,
                      lambda: bundle.loaded_from("http"))
-    contenders = [miss, floor, transfer]
+    contenders = [miss, floor, transfer, depmod_of_all(folder)]
     try:
         for number in range(WARM_UP + ROUNDS):
             for contender in contenders:
                 contender.round(number >= WARM_UP)
     finally:
         server.close()
-    return Group("here, nothing inserted", f"{MODULE}, {_size(bundle.path, bundle.unpacked)}", contenders, [
+    return Group(MODULE, "here, nothing inserted", f"{MODULE}, {_size(bundle.path)}", contenders, [
         Row("network miss over max(transfer, decompress)", ratio(miss.seconds, transfer.seconds, floor.seconds)),
         Row("CPU time without a device", idle * 1e3, "ms", 10),
+        Row("compiling NVIDIA's open modules, once", seconds_to_compile(shop), "s"),
         Row("modulus-boot", MODULUS_BOOT.stat().st_size / MIB, "MiB", 6),
         Row("add-on initramfs", (BUILD / "modulus-initrd.cpio.zst").stat().st_size / MIB, "MiB", 2.4)])
 
 
-def _size(bundle: Path, unpacked: int) -> str:
+def _size(bundle: Path) -> str:
+    unpacked = json.loads(run(MODULUS, "inspect", "--json", bundle))["unpacked"]
     return f"{bundle.stat().st_size / 1e6:.1f} MB stored, {unpacked / 1e6:.1f} MB unpacked"
 
 
 # in the order of the table
 IN_GUEST = {"hit": "ours, from the cache", "usr": "ours, from /usr", "miss": "ours, over the network", "none": "ours, no device",
-            "floor": "decompress + load alone", "transfer": "transfer alone", "shell": "tar, depmod, modprobe"}
+            "firmware": "ours, from the cache, with firmware", "floor": "decompress + load alone",
+            "unpack": "decompress the firmware alone", "transfer": "transfer alone", "shell": "tar, depmod, modprobe",
+            "sysext": "systemd-sysext, depmod, modprobe", "image": "skopeo, umoci, depmod, modprobe"}
+OF_FIRMWARE = ("firmware", "unpack")
 
 
 def measure_in_guest(shop: Workshop, payload: inguest.Payload) -> Group:
-    bundle, runs = inguest.measure(shop, payload, WARM_UP + ROUNDS, lambda files: WebServer(shop.folder / f"nginx-{payload.name}", files))
-    took = {name: runs.seconds[name][WARM_UP:] for name in IN_GUEST}
+    def serve(files: Path, words: str) -> WebServer:
+        return WebServer(shop.folder / f"nginx-{payload.name}", files, locations=words)
+
+    bundle, runs = inguest.measure(shop, payload, WARM_UP + ROUNDS, serve)
+    took = {name: runs.seconds[name][WARM_UP:] for name in IN_GUEST if payload.firmware or name not in OF_FIRMWARE}
     if any(len(one) != ROUNDS for one in took.values()):
         raise SystemExit(f"bench: rounds are missing in the guest: {runs}")
     manifest = json.loads(run(MODULUS, "inspect", "--json", bundle))
@@ -186,11 +218,18 @@ def measure_in_guest(shop: Workshop, payload: inguest.Payload) -> Group:
         Row("/usr hit over decompress + load", ratio(took["usr"], took["floor"]), target=1.25),
         Row("network miss over max(transfer, decompress + load)", ratio(took["miss"], took["transfer"], took["floor"]), target=1.3),
         Row("tar, depmod, modprobe over cache hit", ratio(took["shell"], took["hit"]), target=3, at_least=True),
-        Row(f"insert of {slowest} over the bare system call",
-            ratio(*(runs.inserts[name][slowest][WARM_UP:] for name in ("hit", "floor"))), target=1.25),
+        Row("systemd-sysext, depmod, modprobe over cache hit", ratio(took["sysext"], took["hit"])),
+        Row("skopeo, umoci, depmod, modprobe over network miss", ratio(took["image"], took["miss"])),
+        Row("insert of the largest module over the bare system call",
+            ratio(*(runs.inserts[name][slowest][WARM_UP:] for name in ("hit", "floor"))), target=1.25, detail=slowest),
         Row("memory, without the largest module", (max(runs.resident[name] for name in ("hit", "usr", "miss")) - largest) / MIB, "MiB", 16)]
-    return Group("in a guest, into its kernel", f"{payload.what}, {_size(bundle, manifest['unpacked'])}",
-                 [Contender(what, seconds=took[name]) for name, what in IN_GUEST.items()], rows)
+    what = f"{payload.what}, {_size(bundle)}"
+    if payload.firmware:
+        least = [load + unpack for load, unpack in zip(took["floor"], took["unpack"])]
+        rows.insert(1, Row("cache hit with firmware over decompress + load", ratio(took["firmware"], least)))
+        what += f"; firmware, {_size(payload.firmware(shop))}"
+    return Group(payload.short, "in a guest, into its kernel", what,
+                 [Contender(IN_GUEST[name], seconds=seconds) for name, seconds in took.items()], rows)
 
 
 def table(groups: list[Group]) -> str:
@@ -203,14 +242,16 @@ def table(groups: list[Group]) -> str:
         for row in group.rows:
             verdict = "" if row.target is None else (f"(at {'least' if row.at_least else 'most'} {row.target}): "
                                                      + ("reached" if row.reached else "NOT REACHED"))
+            verdict = f"{row.detail} {verdict}".strip()
             lines.append(f"  {row.what:<52}{row.value:>8.2f} {row.unit:<5}{verdict}".rstrip())
     return "\n".join(lines)
 
 
 def as_json(groups: list[Group]) -> list[dict]:
-    return [{"where": group.where, "bundle": group.bundle,
+    return [{"name": group.name, "where": group.where, "bundle": group.bundle,
              "seconds": {one.what: {"median": one.median, "quartiles": one.quartiles, "rounds": one.seconds} for one in group.contenders},
-             "rows": {row.what: {"value": row.value, "unit": row.unit, "target": row.target, "reached": row.reached} for row in group.rows}}
+             "rows": {row.what: {"value": row.value, "unit": row.unit, "target": row.target, "at_least": row.at_least,
+                                  "reached": row.reached, "detail": row.detail} for row in group.rows}}
             for group in groups]
 
 
@@ -238,10 +279,11 @@ def main() -> None:
     # memory: the disk of the machine that measures is nobody's merit
     with tempfile.TemporaryDirectory(prefix="modulus-bench-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
         shop = Workshop(Path(folder) / "workshop")
-        measured = [*(measure_in_guest(shop, payload) for payload in (inguest.VIRTIO, inguest.NVIDIA)), measure_here(Path(folder))]
+        measured = [*(measure_in_guest(shop, payload) for payload in (inguest.VIRTIO, inguest.NVIDIA)), measure_here(Path(folder), shop)]
         grown = growth.measure(Path(folder) / "growth", GROWTH_ROUNDS)
     conditions = {"rounds": ROUNDS, "cpus": os.cpu_count(), "load": os.getloadavg()[0], "priority": priority}
-    result = {**conditions, "groups": as_json(measured), "growth": [asdict(one) for one in grown]}
+    result = {**conditions, "groups": as_json(measured), "growth_max": GROWTH_MAX,
+              "growth": [{**asdict(one), "worst": one.worst} for one in grown]}
     (BUILD / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (BUILD / "bench.svg").write_text(chart.draw(result))
     print(", ".join(f"{what} {value}" for what, value in conditions.items()))

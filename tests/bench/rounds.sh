@@ -7,7 +7,8 @@
 bb=/usr/bin/busybox
 # shellcheck source=/dev/null
 . /bench/settings
-: "${rounds:?}" "${port:?}" "${path:?}" "${bytes:?}" "${name:?}" "${unload:?}" "${floor:?}" "${needs?}" "${release:?}"
+: "${rounds:?}" "${port:?}" "${path:?}" "${bytes:?}" "${name:?}" "${unload:?}" "${floor:?}" "${needs?}" "${release:?}" \
+    "${image:?}" "${firmware?}"
 export wanted release
 
 exec > /dev/ttyS1 2>&1
@@ -20,13 +21,16 @@ for module in $needs; do
     /usr/bin/modprobe "$module"
 done
 bring_device
+# as systemd leaves it: what systemd-sysext merges in a namespace of its own is to be seen here
+$bb mount --make-rshared /
 
 # a kernel as if nobody had loaded anything
 forget() {
     for module in $unload; do
         [ ! -e "/sys/module/$module" ] || $bb rmmod "$module"
     done
-    $bb rm -rf /run/modulus /run/modprobe.d /run/shell
+    [ ! -e /usr/lib/extension-release.d ] || /usr/bin/systemd-sysext unmerge
+    $bb rm -rf /run/modulus /run/modprobe.d /run/shell /run/image
 }
 
 # CONTENDER CONF: ours, with that driver file
@@ -35,6 +39,16 @@ ours() {
     $bb cp "/bench/conf/$2.conf" "/etc/modulus/$name.conf"
     /bench/timed/timed "$1" /bench/modulus/modulus-boot boot
     echo "status $1 $($bb tr -d '\n' < /run/modulus/status.json)"
+}
+
+# the same, with firmware of that version in the cache as well; and the least that firmware can take
+with_firmware() {
+    $bb mkdir /var/lib/modulus/bundles/any
+    $bb ln "/bench/firmware/$firmware" /var/lib/modulus/bundles/any/
+    ours firmware net
+    $bb rm -r /var/lib/modulus/bundles/any
+    forget
+    /bench/timed/timed unpack /bench/floor/floor "/bench/firmware/$firmware"
 }
 
 round=0
@@ -50,6 +64,11 @@ while [ "$round" -lt "$rounds" ]; do
     ours usr usr
     forget
     /bench/timed/timed shell /bench/shell/shell.sh /bench/bundle/bundle.tar.zst
+    forget
+    /bench/timed/timed sysext /bench/sysext/sysext.sh
+    forget
+    /bench/timed/timed image /bench/image/image.sh "$image"
+    [ -z "$firmware" ] || with_firmware
     ours none none
     round=$((round + 1))
 done

@@ -10,7 +10,7 @@ export PATH=/usr/bin
 
 /usr/bin/busybox mkdir /run/shell
 /usr/bin/tar --zstd -xf "$1" -C /run/shell
-/usr/bin/depmod -b /run/shell/usr "$release"
+/usr/bin/depmod -b /run/shell/usr "$release" 2> /dev/null # warns of lists that a whole kernel has
 for module in $wanted; do
     # -i: this guest's configuration keeps the driver out of the kernel until it is asked for like this
     /usr/bin/modprobe -i -d /run/shell/usr "$module"

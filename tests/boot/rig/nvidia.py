@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,6 +102,18 @@ def bundle(shop: Workshop) -> Path:
     return made
 
 
+def compile_again(shop: Workshop, folder: Path) -> Callable[[], None]:
+    """Something to time: the bundle of modules, made from the sources that were fetched. In `folder` nothing is compiled yet;
+    the second time it is."""
+    shop.shared(bundle)     # everything is fetched
+    kept = folder / "cache" / "nvidia"
+    kept.mkdir(parents=True)
+    for source in (places.CACHE.parent / "nvidia").iterdir():
+        if source.is_dir() and not source.name.startswith((".", "modules-")):
+            (kept / source.name).symlink_to(source)
+    return lambda: _bundles(shop, folder, "modules", MODULUS_CACHE=str(kept.parent)) and None
+
+
 def _user_space(shop: Workshop) -> dict[str, Path]:
     """Firmware and libraries, made once, since compressing takes minutes; signed anew for each run."""
     shop.say("nvidia: the driver's firmware and libraries, fetched and packed once")
@@ -111,6 +124,11 @@ def _user_space(shop: Workshop) -> dict[str, Path]:
     for path in kept.glob("*.tar.zst"):
         run(shop.programs.modulus, "sign", "--key", shop.key.secret, bundles.copy(path, room / path.name))
     return {path.name.split(".tar")[0]: path for path in room.glob("*.tar.zst")}
+
+
+def firmware(shop: Workshop) -> Path:
+    """The bundle of the driver's firmware."""
+    return next(path for name, path in shop.shared(_user_space).items() if name.endswith("-firmware"))
 
 
 def _host_programs(shop: Workshop) -> dict[str, Path]:
