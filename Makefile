@@ -12,6 +12,7 @@
 #   make coverage      check-unit, then which lines of stage/ ran: build/coverage.txt. Fails below COVERAGE_FLOOR
 #   make check-powercut  200 power cuts, 1,000 crash images of a boot and of a prefetch each; make check does a tenth, a fifth
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
+#   make performance   put the figures of the last `make bench` into docs/performance.md again, and its chart
 #   make fleet         what an update costs the web server of 1,000 nodes: a table, build/fleet.json
 #   make fuzz          look for inputs that break a parser; those known are part of make check
 #   make deps          install the Debian packages and fetch kmod's source (as root; Debian 12);
@@ -207,7 +208,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-6s %s\n' $1 $2)
 # are no news. (--no-warnings would also hide symbols that are nowhere, and link them as address 0.)
 or_say = > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 
-.PHONY: all help deps deps-build deps-auto demo bench fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint analyse tidy cppcheck analyzer coverage ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
+.PHONY: all help deps deps-build deps-auto demo bench performance fleet check check-unit check-fuzz fuzz check-cli check-boot check-powercut check-gpu check-bare check-arm64-some check-arm64 lint analyse tidy cppcheck analyzer coverage ignition image nvidia-bundles initrd install clean operations completions dist deb sbom FORCE
 
 all: $B/modulus $B/modulus-boot
 
@@ -556,6 +557,9 @@ $B/bench/%: tests/bench/%.c $B/config $B/ready | $B/bench
 
 bench: all initrd $B/bench/floor $B/bench/transfer $B/bench/timed
 	@$(PYTHON) tests/bench/bench.py
+
+performance:
+	@$(PYTHON) tests/bench/page.py
 
 fleet: all
 	@$(PYTHON) tests/bench/fleet.py
