@@ -226,7 +226,7 @@ def test_the_container_build_is_the_one_that_is_tested(block):
 @of_kind("ipxe", "bls")
 def test_boot_loaders_are_given_the_file_that_is_made(block):
     archives = set(re.findall(r"[\w.-]+\.cpio\.\w+", block.text))
-    assert archives == {re.search(r"^initrd: build/(\S+)$", MAKEFILE, flags=re.M)[1]}
+    assert archives == {re.search(r"^initrd: \$B/(\S+)$", MAKEFILE, flags=re.M)[1]}
 
 
 @of_kind("text")
