@@ -158,7 +158,7 @@ static int add_driver(const struct host *h, const char *dir, const char *file, c
 	d = &c->drivers[c->n_drivers];
 	r = driver_defaults(defaults, d);
 	d->path = str_printf("%s/%s", dir, file);
-	d->name = strndup(file, strlen(file) - strlen(CONFIG_SUFFIX));
+	d->name = str_middle(file, "", CONFIG_SUFFIX);
 	c->n_drivers++; /* from here on config_free() owns it */
 	if (r < 0 || !d->path || !d->name)
 		return -ENOMEM;

@@ -148,7 +148,7 @@ static int add(const struct build_request *req, struct modlist *l, const char *p
 	if (r < 0)
 		return r;
 	b.file = modsource_plain_name(path);
-	b.name = b.file ? strndup(b.file, strlen(b.file) - strlen(".ko")) : NULL;
+	b.name = b.file ? str_middle(b.file, "", ".ko") : NULL;
 	v = reallocarray(l->v, l->n + 1, sizeof(*v));
 	if (v)
 		l->v = v;

@@ -3,7 +3,6 @@
 
 The guest's PID 1 (rounds.sh) unloads the driver before each contender; what they take is measured inside.
 """
-import hashlib
 import json
 import re
 from collections import defaultdict
@@ -110,7 +109,7 @@ def measure(shop: Workshop, payload: Payload, rounds: int, serve: Callable) -> t
     files = {f"/bench/conf/{name}.conf": driver_file(version, payload.match, f"[Source]\nFrom={source}\n")
              for name, source in sources.items()}
     firmware = payload.firmware(shop) if payload.firmware else None
-    cached = firmware and f"{payload.name}-firmware-{hashlib.sha256(bundles.Parts.of(firmware).manifest).hexdigest()}.tar.zst"
+    cached = firmware and bundles.cached_name(firmware, payload.name, "firmware")
     files[f"/{EXTENSION}/usr/lib/extension-release.d/extension-release.bench"] = "ID=_any\n"
     files["/bench/conf/none.conf"] = driver_file(version, "pci:v0000FFFFd*")
     files["/bench/settings"] = (f"rounds={rounds} port={server.port} path=/{bundle.name} bytes={bundle.stat().st_size} "

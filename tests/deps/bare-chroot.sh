@@ -5,6 +5,8 @@
 # that holds nothing but git and make. As root, with network; the system is thrown away afterwards.
 # Its mirrors are those of this machine's apt.
 set -eu
+# shellcheck source=tests/deps/own-apt.sh
+. "$(dirname "$0")/own-apt.sh"
 
 command=${1:-make deps && make}
 tree=$(cd "$(dirname "$0")/../.." && pwd)
@@ -17,9 +19,7 @@ fi
 work=$(mktemp -d)
 trap 'umount -l "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root" 2> /dev/null || true; rm -rf --one-file-system "$work"' EXIT
 
-# shellcheck disable=SC2016  # the $(...) are apt's
-apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
-	grep -E ' bookworm[a-z-]* main$' | sort -u > "$work/sources.list"
+archives | grep -E ' bookworm[a-z-]* main$' | sed 's/^/deb /' > "$work/sources.list"
 mmdebstrap --quiet --variant=minbase --include=git,make,ca-certificates bookworm "$work/root" - < "$work/sources.list"
 
 mkdir "$work/root/src"

@@ -141,9 +141,9 @@ class Parts:
         return path
 
 
-def cached_name(bundle: Path, name: str) -> str:
+def cached_name(bundle: Path, name: str, kind: str = "modules") -> str:
     """The file in a cache that the bundle called `name` has."""
-    return f"{name}-modules-{hashlib.sha256(Parts.of(bundle).manifest).hexdigest()}.tar.zst"
+    return f"{name}-{kind}-{hashlib.sha256(Parts.of(bundle).manifest).hexdigest()}.tar.zst"
 
 
 def _flipped(data: bytes, at: int) -> bytes:
