@@ -22,7 +22,8 @@ void log_line(int level, const char *fmt, ...) _printf_(2, 3);
 
 /*
  * One datagram of the sd_notify(3) protocol ("STATUS=...", "READY=1") to $NOTIFY_SOCKET;
- * nothing when that is unset. Failures do not matter to anybody and are dropped.
+ * nothing when that is unset. It never waits: what is not taken at once is dropped, as are failures,
+ * which do not matter to anybody.
  */
 void notify_systemd(const char *fmt, ...) _printf_(1, 2);
 

@@ -131,6 +131,19 @@ static void test_where_nobody_listens_nothing_happens(void **state)
 	unsetenv("NOTIFY_SOCKET");
 }
 
+/* systemd that does not read, as when it hangs; the kernel keeps 10 datagrams, systemd sets 512 */
+static void test_where_nobody_reads_nobody_waits(void **state)
+{
+	_cleanup_close_ int fd = listen_at(*state);
+
+	alarm(60);
+	for (int i = 0; i < 4096; i++)
+		notify_systemd("STATUS=%d", i);
+	alarm(0);
+	unsetenv("NOTIFY_SOCKET");
+	assert_true(fd >= 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +154,7 @@ int main(void)
 		at_place(test_a_line_stays_one_line),
 		at_place(test_systemd_is_told_where_it_listens),
 		cmocka_unit_test(test_where_nobody_listens_nothing_happens),
+		at_place(test_where_nobody_reads_nobody_waits),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
