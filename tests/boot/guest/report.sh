@@ -63,8 +63,16 @@ section network-settings settings
 section network-files $bb find /run/systemd/network /run/systemd/netif /run/NetworkManager /run/modulus/network
 section hostname $bb hostname
 section processes $bb ps -o comm
-# a unit that has ended is forgotten, the journal keeps what it said
-section networkd $bb grep -rl _SYSTEMD_UNIT=systemd-networkd.service /run/log/journal
+has_card() {
+    for device in /sys/class/net/*/device; do
+        [ -e "$device" ] && return
+    done
+    return 1
+}
+# a unit that has ended is forgotten, the journal keeps what it said; that is large, and only here does somebody ask
+if [ "$where" = initramfs ] && has_card; then
+    section networkd $bb grep -rl _SYSTEMD_UNIT=systemd-networkd.service /run/log/journal
+fi
 section clock $bb date -u +%s
 section cpu $bb grep -m 1 flags /proc/cpuinfo
 section hardware-rng $bb cat /sys/class/misc/hw_random/rng_current
