@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Initramfs images by the host's real dracut, from a private copy of its modules.
 
-In: a kernel, the binary for the initramfs. Out: one zstd-compressed image with our dracut module and, when asked for,
-Debian's own Ignition module; or one without us, and our add-on behind it. Nothing is written under the system's dracut folder.
+In: a kernel, the binary for the initramfs. Out: one image with our dracut module and, when asked for, Debian's own Ignition
+module; or one without us, compressed, and our add-on behind it. Nothing is written under the system's dracut folder.
 """
 
 import inspect
@@ -30,6 +30,8 @@ NETWORK_MODULES = {"networkd": ["modulus-net"], "manager": ["network-manager", "
 # What the guest's disk and card need. No GPU, no DRM: those come from the bundle or not at all.
 DRIVERS = ["virtio_blk", "virtio_pci", "virtio_net", "ext4", "erofs"]
 VERITY_MODULES, VERITY_DRIVERS = ["systemd-veritysetup", "dm"], ["dm_verity"]
+# An emulated kernel takes a second to unpack the compressed archive.
+PACKED, UNPACKED = ["--compress", "zstd -3 -q -T0"], ["--no-compress"]
 # Ignition's module asks for these two; its config comes through fw_cfg, and nobody but us asks for a network: 15 MB saved.
 EMPTY_MODULES = {"network": "35network", "url-lib": "45url-lib"}
 
@@ -85,7 +87,7 @@ def build(kernel: Kernel, binary: Path, image: Path, with_ignition: bool,
     said = run(
         "dracut", "--force", "--quiet", "--conf", work / "empty.conf", "--confdir", work / "empty.d", "--tmpdir", work,
         "--kver", kernel.release, "--kmoddir", kernel.modules, "--no-hostonly", "--no-early-microcode", "--nofscks",
-        "--reproducible", "--compress", "zstd -3 -q -T0", "--modules", " ".join(modules),
+        "--reproducible", *(UNPACKED if ours else PACKED), "--modules", " ".join(modules),
         "--omit", "" if systemd else " ".join(SYSTEMD_MODULES),
         "--drivers", " ".join(DRIVERS + (VERITY_DRIVERS if verity else [])), image, env={"dracutbasedir": str(work / "base"), "MODULUS_BINARY": str(binary)})
     if not image.is_file():
@@ -123,12 +125,16 @@ def added_on(image: Path, add_on: Path, output: Path) -> Path:
     return output
 
 
+def _archive(image: Path) -> bytes:
+    """The image without its compression, if it has any."""
+    return subprocess.run(["zstd", "-dcfq", str(image)], env=environment(), stdout=subprocess.PIPE, check=True).stdout
+
+
 def unpack(image: Path, folder: Path) -> None:
     """The image's files below `folder`; device nodes are left out, so that it works without privileges too."""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = subprocess.run(["zstd", "-dcq", str(image)], env=environment(), stdout=subprocess.PIPE, check=True).stdout
-    subprocess.run(["cpio", "-idm", "--quiet", "--no-absolute-filenames"], input=plain, cwd=folder, env=environment(),
-                   check=os.geteuid() == 0)
+    subprocess.run(["cpio", "-idm", "--quiet", "--no-absolute-filenames"], input=_archive(image), cwd=folder,
+                   env=environment(), check=os.geteuid() == 0)
 
 
 def kernel_modules(image: Path) -> list[str]:
@@ -146,6 +152,5 @@ def gpu_modules(image: Path) -> list[str]:
 
 def listing(image: Path) -> list[str]:
     """Every path in the image."""
-    plain = subprocess.run(["zstd", "-dcq", str(image)], env=environment(), stdout=subprocess.PIPE, check=True).stdout
-    return subprocess.run(["cpio", "-it", "--quiet"], input=plain, env=environment(), stdout=subprocess.PIPE,
+    return subprocess.run(["cpio", "-it", "--quiet"], input=_archive(image), env=environment(), stdout=subprocess.PIPE,
                           check=True).stdout.decode().splitlines()

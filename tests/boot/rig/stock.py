@@ -63,7 +63,7 @@ def image(kernel: Kernel) -> Path:
         run("unshare", "--mount", "sh", "-euc", CHROOT, "chroot", tree, kernel.modules.parent, folder,
             "env", "dracutbasedir=/mnt/base", "dracut", "--force", "--quiet", "--conf", "/mnt/conf", "--confdir", "/mnt/conf.d",
             "--kver", kernel.release, "--no-hostonly", "--no-early-microcode", "--nofscks", "--reproducible",
-            "--compress", "zstd -3 -q -T0", "--modules", " ".join(MODULES), "--drivers", " ".join(initramfs.DRIVERS),
+            *initramfs.UNPACKED, "--modules", " ".join(MODULES), "--drivers", " ".join(initramfs.DRIVERS),
             "/mnt/initramfs.img")
         for left in ("base", "conf.d"):
             shutil.rmtree(folder / left)
