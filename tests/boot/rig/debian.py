@@ -7,6 +7,7 @@ Only package sources whose origin is Debian are used; the machine may have other
 
 import inspect
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,19 @@ def kernel_packages(release: str) -> list[Path]:
     names = [f"linux-image-{release}", "linux-base"]
     folder = cache.kept("kernel-packages", cache.digest(candidates(names)), lambda folder: download(folder, names), keep=2)
     return sorted(folder.glob("*.deb"))
+
+
+def repacked(package: Path, folder: Path) -> Path:
+    """The same package in that folder, its files compressed by something that an emulated guest unpacks in seconds."""
+    made, packed, plain = folder / package.name, folder / "data.tar.xz", folder / "data.tar.zst"
+    shutil.copy(package, made)
+    run("ar", "x", made, packed.name, cwd=folder)
+    run("sh", "-euc", f"xz -dc {packed.name} | zstd -q -3 -T0 -o {plain.name}", cwd=folder)
+    run("ar", "d", made, packed.name, cwd=folder)
+    run("ar", "qS", made, plain.name, cwd=folder)
+    packed.unlink()
+    plain.unlink()
+    return made
 
 
 def kernel_build(release: str) -> Path:

@@ -60,7 +60,7 @@ def _root(folder: Path, shop: Workshop, files: dict[str, str]) -> Path:
     trees.enable(made, "systemd-networkd-wait-online.service", "network-online.target")
     trees.write(made / HOOK, (places.HOOKS / "kernel-installed").read_text(), 0o755)
     for package in debian.kernel_packages(shop.kernel.release):
-        shutil.copy(package, made / "var/cache/apt/archives")
+        debian.repacked(package, made / "var/cache/apt/archives")
     for path, text in files.items():
         trees.write(made / path.lstrip("/"), text)
     return made
