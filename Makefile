@@ -10,7 +10,7 @@
 #   make analyse       look for bugs without running anything: tidy (clang-tidy), cppcheck, analyzer (gcc -fanalyzer),
 #                      each a target too. A file that did not change is not looked at again
 #   make coverage      check-unit, then which lines of stage/ ran: build/coverage.txt. Fails below COVERAGE_FLOOR
-#   make check-powercut  200 power cuts, 1,000 crash images of a boot and of a prefetch each; make check does a tenth, a fifth
+#   make check-powercut  200 power cuts, 1,000 crash images of a boot and of a prefetch each; make check: 10, 200 and 200
 #   make bench         how long it takes, against the least that anybody could do: a table, build/bench.json
 #   make performance   put the figures of the last `make bench` into docs/performance.md again, and its chart
 #   make fleet         what an update costs the web server of 1,000 nodes: a table, build/fleet.json

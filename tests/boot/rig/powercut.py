@@ -26,7 +26,7 @@ from .webserver import WebServer
 
 DRIVER = "virtio-gpu"
 # `make check-powercut` asks for more
-CUTS = int(os.environ.get("MODULUS_CUTS") or 20)
+CUTS = int(os.environ.get("MODULUS_CUTS") or 10)
 IMAGES = int(os.environ.get("MODULUS_CRASH_IMAGES") or 200)
 # of a program whose fsync does nothing: as many as it takes to see that
 IMAGES_WITHOUT_SYNC = 60
