@@ -63,11 +63,9 @@ section network-settings settings
 section network-files $bb find /run/systemd/network /run/systemd/netif /run/NetworkManager /run/modulus/network
 section hostname $bb hostname
 section processes $bb ps -o comm
+# whether it has a driver yet or not
 has_card() {
-    for device in /sys/class/net/*/device; do
-        [ -e "$device" ] && return
-    done
-    return 1
+    $bb grep -q 0x0001 /sys/bus/virtio/devices/*/device
 }
 # a unit that has ended is forgotten, the journal keeps what it said; that is large, and only here does somebody ask
 if [ "$where" = initramfs ] && has_card; then
