@@ -13,6 +13,7 @@ from pathlib import Path
 from .host import RigError, run
 
 MIB = 1 << 20
+_ZEROS = bytes(MIB)
 # Discoverable Partitions Specification: /usr and root for x86-64, /var
 TYPE_USR = "8484680c-9521-48c6-9c11-b0720656f69e"
 TYPE_ROOT = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
@@ -47,7 +48,7 @@ def _copy_sparse(source: Path, target: Path, offset: int) -> None:
     """Write `source` into `target` at `offset`; blocks of zeros stay holes."""
     with open(source, "rb") as reader, open(target, "r+b") as writer:
         while block := reader.read(MIB):
-            if block.strip(b"\0"):
+            if block != _ZEROS[:len(block)]:
                 os.pwrite(writer.fileno(), block, offset)
             offset += len(block)
 

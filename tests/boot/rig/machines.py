@@ -60,6 +60,7 @@ class Workshop:
         self._lock = threading.RLock()
         self._network: dict[str, Path] = {}
         self._shared: dict[Callable, object] = {}
+        self._bundles: dict[tuple, Path] = {}
         host.require_tools()
         disk.fresh_folder(folder)
         # copies: a build that runs meanwhile must not change what is tested half way
@@ -193,8 +194,15 @@ class Workshop:
             return self.programs.key_pair(self.folder, "stranger")
 
     def bundle(self, folder: Path, name: str, key: bundles.KeyPair | None = None, **options: object) -> Path:
-        """A good bundle of the GPU driver, called `name`."""
-        return self.programs.build(self.kernel, key or self.key, folder / f"{name}.tar.zst", name, **options)
+        """A good bundle of the GPU driver, called `name`; the second of the same kind is a copy of the first."""
+        key = key or self.key
+        kind = (name, key, *sorted(options.items()))
+        with self._lock:
+            if kind not in self._bundles:
+                (self.folder / "bundles").mkdir(exist_ok=True)
+                self._bundles[kind] = self.programs.build(
+                    self.kernel, key, self.folder / "bundles" / f"{len(self._bundles)}.tar.zst", name, **options)
+            return bundles.copy(self._bundles[kind], folder / f"{name}.tar.zst")
 
     def bundle_of(self, folder: Path, name: str, module: Path, **options: object) -> Path:
         """A good bundle of this module file, called `name`."""
