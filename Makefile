@@ -106,7 +106,7 @@ LIBS_ALL := -larchive $(LIBS_BOOT) -lb2
 
 BUILD_PACKAGES := gcc libc6-dev binutils make dpkg-dev ca-certificates xz-utils \
 	libblkid-dev libarchive-dev libzstd-dev liblzma-dev zlib1g-dev libjansson-dev libinih-dev libssl-dev libb2-dev
-TEST_PACKAGES := ccache clang clang-tidy cppcheck libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
+TEST_PACKAGES := build-essential ccache clang clang-tidy cppcheck libclang-rt-14-dev libcmocka-dev pkg-config libkmod-dev libcurl4-openssl-dev shellcheck file \
 	patch python3 python3-pytest python3-yaml python3-jsonschema python3-kubernetes python3-cryptography python3-zstandard \
 	man-db zsh fish jq minisign strace valgrind openssl kmod systemd cpio zstd lz4 \
 	qemu-system-x86 qemu-utils ovmf grub-common grub-efi-amd64-bin mmdebstrap dracut-core dracut-network ignition busybox-static \
