@@ -3,7 +3,7 @@
 #
 # bare-chroot.sh [COMMAND]: runs COMMAND (make deps && make) on a copy of this tree in a fresh Debian 12
 # that holds nothing but git and make. As root, with network; the system is thrown away afterwards.
-# Its mirrors are those of this machine's apt.
+# Its mirrors are those of this machine's apt. BARE_CACHE=DIR: what is slow to make is taken from there, and left there.
 set -eu
 # shellcheck source=tests/deps/own-apt.sh
 . "$(dirname "$0")/own-apt.sh"
@@ -17,7 +17,10 @@ if [ "${MODULUS_BARE:-}" != inside ]; then
 fi
 
 work=$(mktemp -d)
-trap 'umount -l "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root" 2> /dev/null || true; rm -rf --one-file-system "$work"' EXIT
+cache=$work/root/root/.cache/modulus
+# the lent cache is on the same file system as the rest, perhaps: nothing is removed while it can be reached
+trap 'umount -l "$cache" "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root" 2> /dev/null || true
+	mountpoint -q "$cache" || rm -rf --one-file-system "$work"' EXIT
 
 archives | grep -E ' bookworm[a-z-]* main$' | sed 's/^/deb /' > "$work/sources.list"
 mmdebstrap --quiet --variant=minbase --include=git,make,ca-certificates bookworm "$work/root" - < "$work/sources.list"
@@ -31,6 +34,10 @@ mount --bind "$work/root" "$work/root"
 mount -t proc proc "$work/root/proc"
 mount --rbind /sys "$work/root/sys"
 mount --rbind /dev "$work/root/dev"
+if [ -n "${BARE_CACHE:-}" ]; then
+	mkdir -p "$cache"
+	mount --bind "$BARE_CACHE" "$cache"
+fi
 
 env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LANG=C.UTF-8 ${CI:+CI=$CI} \
 	chroot "$work/root" sh -c "cd /src && $command" < /dev/null
