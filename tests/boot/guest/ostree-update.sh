@@ -32,6 +32,7 @@ look() {
 gate() { $bb sed -i "s/^Gate=.*/Gate=$1/" $config; }
 
 $report real-root
+$report real-root release $bb uname -r
 $report real-root ostree ostree admin status
 $report real-root failed-units systemctl list-units --failed --plain --no-legend
 $report real-root cache $bb find /var/lib/modulus/bundles -type f

@@ -12,7 +12,7 @@ from . import bundles, disk, guest, injected, places, stock, trees
 from .debian import Kernel
 from .host import RigError, run
 from .injected import DRIVER
-from .machines import PUBLIC_KEY, ROOT_ARGUMENT, SMALL_INIT, UUID_ROOT, Workshop, driver_file
+from .machines import PUBLIC_KEY, ROOT_ARGUMENT, UUID_ROOT, Workshop, driver_file
 from .report import Report
 from .webserver import WebServer
 
@@ -32,8 +32,7 @@ def _system(folder: Path, files: dict[str, str], program: Path) -> Path:
     # without a policy of SELinux, which ostree would compile in a container of bubblewrap's
     for name in ("usr/lib/modules", "var", "etc/selinux"):
         shutil.rmtree(tree / name, ignore_errors=True)
-    trees.programs(tree / "usr" / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-finale": "ostree-update.sh",
-                                                      "modulus-test-init": "init.sh"})
+    trees.programs(tree / "usr" / "bin", "/usr/bin", {"modulus-report": "report.sh", "modulus-finale": "ostree-update.sh"})
     units = tree / "usr" / "lib" / "systemd" / "system"
     for unit in (*places.UNITS.iterdir(), places.GUEST / trees.REPORT_UNIT):
         shutil.copy(unit, units / unit.name)
@@ -97,7 +96,7 @@ def _publish_when_asked(server: WebServer, publish: Callable[[], object]) -> thr
 
 def ostree_updated(shop: Workshop) -> SimpleNamespace:
     """The old kernel's bundle is on a server, the new one's is not when the update is staged, and appears just before the
-    machine goes down. Then the new deployment without a network, and then the old one, of which only the initramfs matters."""
+    machine goes down. Then the new deployment without a network, and then the old one."""
     room = shop.room("ostree-updated")
     old, new = shop.for_other_kernel.kernel, shop.kernel
     images = {kernel: stock.image(kernel) for kernel in (old, new)}
@@ -131,9 +130,9 @@ def ostree_updated(shop: Workshop) -> SimpleNamespace:
         root.unlink()
         shutil.rmtree(physical)
 
-        def boot(name: str, kernel: Kernel, deployment: str, *more: str, network: bool = False) -> Report:
+        def boot(name: str, kernel: Kernel, deployment: str, network: bool = False) -> Report:
             words = [ROOT_ARGUMENT, "rw", deployment, *run(injected.SNIPPET, "--arguments").split(),
-                     f"modulus-test.publish={server.url}{PUBLISH}", *more]
+                     f"modulus-test.publish={server.url}{PUBLISH}"]
             report = guest.boot(f"ostree-updated-{name}", room, kernel, images[kernel], words,
                                 guest.Hardware(layer, network=network))
             shop.say(f"ostree-updated-{name}: booted in {report.seconds:.0f} s ({report.accelerator})")
@@ -146,7 +145,7 @@ def ostree_updated(shop: Workshop) -> SimpleNamespace:
     if len(deployments) != 2:
         raise AssertionError(f"the shutdown finalized nothing, see the journal on {layer}; the deployments are {deployments}")
     updated = boot("updated", new, deployments[0])
-    rolled_back = boot("rolled-back", old, deployments[1], SMALL_INIT)
+    rolled_back = boot("rolled-back", old, deployments[1])
     return SimpleNamespace(staged=staged, updated=updated, rolled_back=rolled_back, old=old, new=new, server=server)
 
 
