@@ -59,7 +59,10 @@ virtio_drivers() {
 section virtio-drivers virtio_drivers
 section modprobe.d $bb grep -r . /run/modprobe.d
 section network network
-section network-settings settings
+# a thousand files, which takes half a second; the host says when a test compares them
+if $bb grep -q modulus-test.network /proc/cmdline; then
+    section network-settings settings
+fi
 section network-files $bb find /run/systemd/network /run/systemd/netif /run/NetworkManager /run/modulus/network
 section hostname $bb hostname
 section processes $bb ps -o comm

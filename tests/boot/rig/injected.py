@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 from . import bundles, disk, guest, places, stock, trees
 from .host import run
-from .machines import (FIRST_BOOT, ROOT_ARGUMENT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, UUID_ROOT, UUID_USR, Usr,
-                       Workshop, driver_file)
+from .machines import (ASK_SETTINGS, FIRST_BOOT, ROOT_ARGUMENT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, UUID_ROOT,
+                       UUID_USR, Usr, Workshop, driver_file)
 from .report import Report
 from .webserver import WebServer
 
@@ -122,7 +122,7 @@ def deployed(shop: Workshop) -> SimpleNamespace:
     www = _served(shop, room)
     (www / shop.kernel.release).mkdir()
     bundles.copy(bundle, www / shop.kernel.release / bundle.name)
-    arguments = ["rw", deployment, SMALL_INIT]
+    arguments = ["rw", deployment, SMALL_INIT, ASK_SETTINGS]
     with WebServer(www) as server:
         driver = driver_file(extra=f"[Source]\nFrom=cache: usr: {server.url}/{{kernel}}/{{name}}.tar.zst\n")
         snippets = Snippets(shop, room, driver, _by_url(shop, server))

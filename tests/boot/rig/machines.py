@@ -30,6 +30,7 @@ USR_ARGUMENTS = [f"mount.usr=PARTUUID={UUID_USR}", "mount.usrfstype=erofs", "mou
 SMALL_INIT = "init=/usr/bin/modulus-test-init"
 LONE_INIT = "init=/bin/modulus-test-init"
 Made = TypeVar("Made")
+ASK_SETTINGS = "modulus-test.network"    # report the settings of each network link, too
 FIRST_BOOT = ["ignition.platform.id=qemu", "ignition.firstboot=1"]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from . import bundles, disk, guest, modules, places, secureboot, trees
-from .machines import (DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS, UUID_USR,
-                       VAR_MIB, VIRTIO_GPU_MATCH, Usr, Workshop, driver_file)
+from .machines import (ASK_SETTINGS, DEBIAN_USR_MIB, FIRST_BOOT, LONE_INIT, ROOT_MIB, SMALL_INIT, SMALL_USR_MIB, USR_ARGUMENTS,
+                       UUID_USR, VAR_MIB, VIRTIO_GPU_MATCH, Usr, Workshop, driver_file)
 from .report import Report
 from .webserver import WebServer, private_authority
 
@@ -93,7 +93,7 @@ def fetched(shop: Workshop) -> SimpleNamespace:
     www, bundle = _served(shop, room)
     root = shop.root_image(room, trees.small_root, {})
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
-    arguments = ["rw", *USR_ARGUMENTS, SMALL_INIT]
+    arguments = ["rw", *USR_ARGUMENTS, SMALL_INIT, ASK_SETTINGS]
     with WebServer(www) as server:
         first = shop.boot("fetched-first", room, shop.network_initramfs(), arguments + FIRST_BOOT, layer, network=True,
                           config=shop.ignition_config(room, {DRIVER: _remote(server.url)}))
@@ -141,7 +141,7 @@ def _away(shop: Workshop, name: str, url: str, budget: str = "60s", files: dict[
     drivers = {DRIVER: _remote(url, budget)}
     root = shop.root_image(room, trees.small_root, {**shop.operator_files(drivers), **(files or {})})
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
-    report = shop.boot(name, room, shop.network_initramfs(handler), ["rw", *USR_ARGUMENTS, SMALL_INIT, *arguments], layer,
+    report = shop.boot(name, room, shop.network_initramfs(handler), ["rw", *USR_ARGUMENTS, SMALL_INIT, ASK_SETTINGS, *arguments], layer,
                        network=network, clock=clock)
     return SimpleNamespace(boot=report)
 
@@ -160,7 +160,7 @@ def _by(shop: Workshop, handler: str) -> SimpleNamespace:
     layer = disk.overlay(shop.disk(room, "disk", [shop.usr_image(room, "usr", Usr())], root), room / "disk.qcow2")
     with WebServer(www) as server:
         first = shop.boot(f"by-{handler}-first", room, shop.network_initramfs(handler),
-                          ["rw", *USR_ARGUMENTS, SMALL_INIT, *FIRST_BOOT], layer, network=True,
+                          ["rw", *USR_ARGUMENTS, SMALL_INIT, ASK_SETTINGS, *FIRST_BOOT], layer, network=True,
                           config=shop.ignition_config(room, {DRIVER: _remote(server.url)}))
         later = _away(shop, f"by-{handler}-later", server.url, handler=handler, arguments=STATIC_ARGUMENTS).boot
     return SimpleNamespace(first=first, later=later, server=server)
