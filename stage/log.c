@@ -5,16 +5,29 @@
 #include "log.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 static int level_max = LOG_INFO;
 static bool to_journal;
 
+/* systemd.exec(5): device and inode of what a unit's stdout or stderr was; either may lead elsewhere by now */
+static bool stderr_is_of_the_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return streq(stream, own);
+}
+
 void log_init(bool debug)
 {
 	level_max = debug ? LOG_DEBUG : LOG_INFO;
-	/* systemd.exec(5): set when stderr is connected to the journal */
-	to_journal = getenv("JOURNAL_STREAM") != NULL;
+	to_journal = stderr_is_of_the_journal();
 }
 
 void log_line(int level, const char *fmt, ...)

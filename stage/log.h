@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - one line for one thing, on stderr. Under systemd a line begins with "<N>", the syslog
- * level that the journal understands. Commands log; the files below them return errors.
+ * log.h - one line for one thing, on stderr. Where that is the journal's, a line begins with "<N>", the
+ * syslog level that the journal understands. Commands log; the files below them return errors.
  */
 #ifndef MODULUS_LOG_H
 #define MODULUS_LOG_H

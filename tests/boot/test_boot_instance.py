@@ -39,6 +39,12 @@ def test_the_unit_succeeded_and_says_what_it_did(booted):
     assert unit["StatusText"].startswith("loaded: ")
 
 
+def test_the_journal_knows_what_is_a_warning(booted):
+    warnings = booted.text("real-root", "warnings").splitlines()
+    assert [line for line in warnings if "nobody-knows: bad-config: " in line], warnings
+    assert not [line for line in warnings if ": loaded: " in line or line.startswith("<")], warnings
+
+
 def test_the_report_is_that_of_the_real_root_with_the_instances_version(booted):
     status = json.loads(booted.text("real-root", "status-json"))
     (driver,) = status["drivers"]

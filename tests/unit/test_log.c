@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "fixture.h"
@@ -51,16 +52,44 @@ static void test_debug_makes_the_rest_heard(void **state)
 	log_init(false);
 }
 
-static void test_the_journal_gets_the_level_of_each_line(void **state)
+/* As systemd starts a program whose stderr is that of now, plus `other` to the inode. */
+static void say_all_to_stream(unsigned int other)
 {
-	_cleanup_free_ char *text = NULL;
+	char stream[64];
+	struct stat st;
 
-	setenv("JOURNAL_STREAM", "8:1", 1);
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + other);
+	setenv("JOURNAL_STREAM", stream, 1);
 	log_init(true);
-	text = stderr_of(*state, say_all);
+	say_all();
 	unsetenv("JOURNAL_STREAM");
 	log_init(false);
+}
+
+static void say_all_to_the_journal(void)
+{
+	say_all_to_stream(0);
+}
+
+static void say_all_beside_the_journal(void)
+{
+	say_all_to_stream(1);
+}
+
+static void test_the_journal_gets_the_level_of_each_line(void **state)
+{
+	_cleanup_free_ char *text = stderr_of(*state, say_all_to_the_journal);
+
 	assert_string_equal(text, "<3>modulus: one 1\n<4>modulus: two\n<6>modulus: three\n<7>modulus: four\n");
+}
+
+/* a service's shell that sends stderr to a file */
+static void test_what_does_not_go_to_the_journal_gets_none(void **state)
+{
+	_cleanup_free_ char *text = stderr_of(*state, say_all_beside_the_journal);
+
+	assert_string_equal(text, "modulus: one 1\nmodulus: two\nmodulus: three\nmodulus: four\n");
 }
 
 static void say_much(void)
@@ -150,6 +179,7 @@ int main(void)
 		at_place(test_a_line_names_the_program),
 		at_place(test_debug_makes_the_rest_heard),
 		at_place(test_the_journal_gets_the_level_of_each_line),
+		at_place(test_what_does_not_go_to_the_journal_gets_none),
 		at_place(test_a_long_line_is_cut_and_ended),
 		at_place(test_a_line_stays_one_line),
 		at_place(test_systemd_is_told_where_it_listens),

@@ -23,6 +23,7 @@ $report real-root start-unready $bb timeout 20 systemctl start gpu-user.service
 $report real-root unready systemctl show modulus-ready.target gpu-user.service -p Id -p ActiveState -p Result
 $report real-root still-failed systemctl list-units --failed --plain --no-legend
 $report real-root boot-journal journalctl --no-pager -o cat -u modulus.service
+$report real-root warnings journalctl --no-pager -o cat -p warning -t modulus
 $report real-root finish-journal journalctl --no-pager -o cat -u modulus-finish.service
 $report real-root switch-root systemctl show -p UserspaceTimestampMonotonic -p InitRDTimestampMonotonic
 $report real-root copies $bb find / -xdev -name 'modulus*' -type f
