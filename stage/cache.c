@@ -11,7 +11,6 @@
 
 #include "installed.h"
 #include "limit.h"
-#include "trial.h"
 
 /* --- what is there --- */
 
@@ -202,39 +201,6 @@ int cache_check_serial(const struct host *h, const char *where, const struct man
 				       (unsigned long long)m->serial, folder, l.v[i].file);
 	}
 	return 0;
-}
-
-/* --- attempts --- */
-
-int cache_trials(const struct host *h, const struct cache_file *f, struct strv *ret_build_ids)
-{
-	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
-	_cleanup_close_ int fd = -EBADF;
-	struct dirent **list = NULL;
-	struct err unsaid;
-	int n, r = rootfs_dir_find(h, TRIAL_DIR, &dir, &unsaid);
-
-	if (r == 0)
-		r = fd = rootfs_dir_open(&dir, f->folder, O_RDONLY | O_DIRECTORY);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	r = 0;
-	n = scandirat(fd, ".", &list, NULL, by_name);
-	for (int i = 0; i < n; i++) {
-		const char *build_id;
-		size_t len;
-
-		/* <digest>-<build-id>.json */
-		if (r < 0 || !str_prefix(list[i]->d_name, f->name.digest, &build_id) || *build_id++ != '-' ||
-		    !str_suffix(build_id, ".json"))
-			continue;
-		len = strlen(build_id) - strlen(".json");
-		r = strv_addf(ret_build_ids, "%.*s", (int)len, build_id);
-		if (r == 0 && streq(ret_build_ids->v[ret_build_ids->n - 1], TRIAL_NO_BUILD_ID))
-			ret_build_ids->v[ret_build_ids->n - 1][0] = '\0';
-	}
-	free_entries(list, n);
-	return r;
 }
 
 /* --- removing --- */

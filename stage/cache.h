@@ -45,9 +45,6 @@ int cache_open_bundle(const struct host *h, const char *where, const struct cach
 int cache_check_serial(const struct host *h, const char *where, const struct manifest *m, const struct keyring *ring,
 		       struct err *err) _must_check_;
 
-/* Builds of the file's kernel that attempts are recorded for ("": one without a build-id). See trial.h. */
-int cache_trials(const struct host *h, const struct cache_file *f, struct strv *ret_build_ids) _must_check_;
-
 /*
  * Removes the files that are marked, in the order of the list, directories that are empty then, and what
  * interrupted copies left anywhere.

@@ -49,6 +49,7 @@ struct work {
 	struct host host;
 	struct machine machine;
 	struct cache_list cached;
+	struct trial_list trials;
 	struct keyring everybody, vendor; /* the vendor's: for TrustOnly=usr */
 	bool json, dry_run;
 	char **args; /* NULL-terminated */
@@ -59,6 +60,7 @@ static void work_done(struct work *w)
 	keyring_free(&w->everybody);
 	keyring_free(&w->vendor);
 	cache_list_free(&w->cached);
+	trial_list_free(&w->trials);
 	machine_done(&w->machine);
 	host_close(&w->host);
 }
@@ -90,17 +92,13 @@ static int check(const struct work *w, const struct cache_file *f, bool whole, s
 /* The worst that is recorded for any build of its kernel. */
 static unsigned int misses_of(const struct work *w, const struct cache_file *f)
 {
-	_cleanup_strv_ struct strv builds = { 0 };
 	unsigned int worst = 0;
 
-	if (cache_trials(&w->host, f, &builds) < 0)
-		return 0;
-	for (size_t i = 0; i < builds.n; i++) {
-		const struct trial t = { .name = f->name.name, .digest = f->name.digest, .release = f->folder,
-					 .build_id = builds.v[i] };
-		unsigned int misses = trial_misses(&w->host, &t);
+	for (size_t i = 0; i < w->trials.n; i++) {
+		const struct trial_record *t = &w->trials.v[i];
 
-		worst = misses > worst ? misses : worst;
+		if (streq(t->digest, f->name.digest) && streq(t->release, f->folder) && t->misses > worst)
+			worst = t->misses;
 	}
 	return worst;
 }
@@ -321,23 +319,25 @@ static int run_import(struct work *w)
 
 /* --- unblock --- */
 
-static int unblock(const struct work *w, const struct cache_file *f, struct err *err)
+/* Of a driver's bundles, wherever they came from: one that brought the machine down may never have been cached. */
+static int unblock(const struct work *w, const char *name, size_t *ret_records, struct err *err)
 {
-	_cleanup_strv_ struct strv builds = { 0 };
-	int r = cache_trials(&w->host, f, &builds);
+	int r = 0;
 
-	if (r < 0)
-		return err_sys(err, r, "%s", f->file);
-	for (size_t i = 0; r == 0 && i < builds.n; i++) {
-		const struct trial t = { .name = f->name.name, .digest = f->name.digest, .release = f->folder,
-					 .build_id = builds.v[i] };
-		unsigned int misses = trial_misses(&w->host, &t);
+	*ret_records = 0;
+	for (size_t i = 0; r == 0 && i < w->trials.n; i++) {
+		const struct trial_record *record = &w->trials.v[i];
+		const struct trial t = { record->name, record->digest, record->release, record->build_id };
 
-		if (misses == 0)
+		if (!streq(record->name, name))
+			continue;
+		++*ret_records;
+		if (record->misses == 0)
 			continue;
 		r = trial_bless(&w->host, &t, err);
 		if (r == 0)
-			printf("%s/%s: %u failed attempts forgotten\n", f->folder, f->file, misses);
+			printf("%s: bundle %.12s on kernel %s: %u failed attempts forgotten\n", name, t.digest, t.release,
+			       record->misses);
 	}
 	return r;
 }
@@ -347,23 +347,15 @@ static int run_unblock(struct work *w)
 	int worst = EXIT_DONE;
 
 	for (char **name = w->args; *name; name++) {
-		bool found = false;
+		struct err err;
+		size_t n;
+		int r = unblock(w, *name, &n, &err);
 
-		for (size_t i = 0; i < w->cached.n; i++) {
-			struct err err;
-			int r;
-
-			if (!streq(w->cached.v[i].name.name, *name))
-				continue;
-			found = true;
-			r = unblock(w, &w->cached.v[i], &err);
-			if (r < 0) {
-				r = failed(&err);
-				worst = worst ? worst : r;
-			}
-		}
-		if (!found) {
-			log_error("%s: nothing of that name is cached", *name);
+		if (r < 0) {
+			r = failed(&err);
+			worst = worst ? worst : r;
+		} else if (n == 0) {
+			log_error("%s: no attempt with a bundle of that name is recorded", *name);
 			worst = worst ? worst : EXIT_NO_BUNDLE;
 		}
 	}
@@ -389,6 +381,8 @@ static int prepare(struct work *w, const struct action *a, int *lock, struct err
 	r = r == -EBUSY ? r : machine_read_all(&w->host, &w->machine, err);
 	if (r == 0)
 		r = cache_read(&w->host, w->machine.config.cache, &w->cached, err);
+	if (r == 0 && trial_list_read(&w->host, &w->trials) < 0)
+		r = err_sys(err, -ENOMEM, TRIAL_DIR);
 	if (r == 0)
 		r = keyring_load(&w->host, false, &w->everybody, err);
 	return r < 0 ? r : keyring_load(&w->host, true, &w->vendor, err);

@@ -11,11 +11,11 @@
 #include <fcntl.h>
 #include <mntent.h>
 
-#include "limit.h"
 #include "rootfs.h"
 #include "state.h"
 
 struct record {
+	char name[LIMIT_NAME_BYTES + 1];
 	char open[64]; /* boot id of an attempt that is not over; "": none */
 	unsigned int misses;
 	bool blessed;
@@ -42,7 +42,7 @@ static int boot_id(const struct host *h, char *ret, size_t size)
 static int read_record(const struct host *h, const struct trial *t, struct record *ret)
 {
 	_cleanup_free_ char *dir = dir_of(t), *name = name_of(t);
-	const char *open;
+	const char *name_said, *open;
 	json_int_t misses;
 	json_t *o;
 	int r;
@@ -53,8 +53,11 @@ static int read_record(const struct host *h, const struct trial *t, struct recor
 	r = state_read(h, dir, name, &o);
 	if (r < 0)
 		return r == -EBADMSG || r == -EFBIG ? 0 : r;
+	name_said = json_string_value(json_object_get(o, "name"));
 	open = json_string_value(json_object_get(o, "open"));
 	misses = json_integer_value(json_object_get(o, "misses"));
+	if (name_said && strlen(name_said) < sizeof(ret->name))
+		memcpy(ret->name, name_said, strlen(name_said));
 	snprintf(ret->open, sizeof(ret->open), "%s", open ? open : "");
 	ret->misses = misses < 0 ? 0 : (unsigned int)MIN(misses, (json_int_t)LIMIT_TRIAL_MISSES);
 	ret->blessed = json_is_true(json_object_get(o, "blessed"));
@@ -98,6 +101,91 @@ unsigned int trial_misses(const struct host *h, const struct trial *t)
 	settle(&rec, id);
 	return rec.misses;
 }
+
+/* --- all of them --- */
+
+/* Names of what is in the directory or in one below it; an empty list where there is none. */
+static int names_in(const struct host *h, const char *below, struct strv *ret)
+{
+	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
+	_cleanup_close_ int fd = -EBADF;
+	struct dirent **list = NULL;
+	struct err unsaid;
+	int n, r = rootfs_dir_find(h, TRIAL_DIR, &dir, &unsaid);
+
+	if (r == 0)
+		r = fd = rootfs_dir_open(&dir, below, O_RDONLY | O_DIRECTORY);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	n = scandirat(fd, ".", &list, NULL, alphasort);
+	r = 0;
+	for (int i = 0; i < n; i++) {
+		if (r == 0 && list[i]->d_name[0] != '.')
+			r = strv_add(ret, list[i]->d_name);
+		free(list[i]);
+	}
+	free(list);
+	return r;
+}
+
+/* A name that name_of() does not give is passed over. */
+static int add_record(const struct host *h, const char *release, const char *file, struct trial_list *l)
+{
+	const char *dash = strchr(file, '-');
+	struct trial_record *v, *added;
+	struct record rec;
+	char id[64];
+
+	if (!dash || !str_suffix(dash, ".json"))
+		return 0;
+	v = reallocarray(l->v, l->n + 1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	l->v = v;
+	added = &v[l->n++];
+	*added = (struct trial_record){ .digest = str_printf("%.*s", (int)(dash - file), file),
+					.release = strdup(release),
+					.build_id = str_printf("%.*s", (int)(strlen(dash) - strlen("-.json")), dash + 1) };
+	if (!added->digest || !added->release || !added->build_id)
+		return -ENOMEM;
+	if (streq(added->build_id, TRIAL_NO_BUILD_ID))
+		added->build_id[0] = '\0';
+	if (read_record(h, &(struct trial){ NULL, added->digest, release, added->build_id }, &rec) < 0 ||
+	    boot_id(h, id, sizeof(id)) < 0)
+		return 0;
+	settle(&rec, id);
+	memcpy(added->name, rec.name, sizeof(added->name));
+	added->misses = rec.misses;
+	return 0;
+}
+
+int trial_list_read(const struct host *h, struct trial_list *ret)
+{
+	_cleanup_strv_ struct strv releases = { 0 };
+	int r = names_in(h, "", &releases);
+
+	for (size_t i = 0; r == 0 && i < releases.n; i++) {
+		_cleanup_strv_ struct strv files = { 0 };
+
+		r = names_in(h, releases.v[i], &files);
+		for (size_t j = 0; r == 0 && j < files.n; j++)
+			r = add_record(h, releases.v[i], files.v[j], ret);
+	}
+	return r;
+}
+
+void trial_list_free(struct trial_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].digest);
+		free(l->v[i].release);
+		free(l->v[i].build_id);
+	}
+	free(l->v);
+	*l = (struct trial_list){ 0 };
+}
+
+/* --- one --- */
 
 int trial_check(const struct host *h, const struct trial *t, struct err *err)
 {

@@ -14,6 +14,7 @@
 #define MODULUS_TRIAL_H
 
 #include "host.h"
+#include "limit.h"
 
 #define TRIAL_DIR "/var/lib/modulus/trials"
 /* In the name of a file, for a kernel that carries no build-id. */
@@ -29,6 +30,22 @@ struct trial {
 
 /* Misses so far; an open attempt of an earlier boot counts. 0 when nothing can be read. */
 unsigned int trial_misses(const struct host *h, const struct trial *t);
+
+/* What is recorded, owned. "" as a build: one without a build-id. */
+struct trial_record {
+	char name[LIMIT_NAME_BYTES + 1]; /* of the driver; "" where the file is none of ours */
+	char *digest, *release, *build_id;
+	unsigned int misses; /* as trial_misses() */
+};
+
+struct trial_list {
+	struct trial_record *v;
+	size_t n;
+};
+
+/* All records, of every kernel; none where they cannot be had now. -ENOMEM. */
+int trial_list_read(const struct host *h, struct trial_list *ret) _must_check_;
+void trial_list_free(struct trial_list *l);
 
 /* 0, or -E_BLOCKED with the number of misses in err. Changes nothing. */
 int trial_check(const struct host *h, const struct trial *t, struct err *err) _must_check_;

@@ -34,9 +34,9 @@ def listed(host) -> dict[str, dict]:
     return {entry["digest"]: entry for entry in told["bundles"]}
 
 
-def record(host, data: bytes, misses: int, build: str = "00" * 20, release: str = RELEASE) -> None:
+def record(host, data: bytes, misses: int, build: str = "00" * 20, release: str = RELEASE, name: str = "gpu") -> None:
     host.write_root(f"var/lib/modulus/trials/{release}/{digest_of(data)}-{build}.json",
-                    json.dumps({"name": "gpu", "open": None, "misses": misses, "blessed": False}))
+                    json.dumps({"name": name, "open": None, "misses": misses, "blessed": False}))
 
 
 # --- list ---
@@ -102,9 +102,23 @@ def test_attempts_that_failed_are_shown_and_forgotten_on_demand(host):
     assert [entry["misses"] for entry in listed(host).values()] == [0, 0]
 
 
-def test_unblocking_what_is_not_there_is_said(host):
+def test_a_bundle_that_was_never_cached_is_unblocked_too(host):
+    """One of /usr or of the network that brings the machine down at once is not kept before it does."""
+    record(host, recipe(serial=1).build(), 3)
+    record(host, recipe(serial=2).build(), 3, name="other")
+    host.write_root(f"var/lib/modulus/trials/{RELEASE}/{'0' * 64}-{'0' * 40}.json", "no JSON")
     done = host.command("cache", "unblock", "gpu")
-    assert done.returncode == NO_BUNDLE and "nothing of that name is cached" in done.stderr
+    assert done.returncode == DONE
+    assert done.stdout == f"gpu: bundle {digest_of(recipe(serial=1).build())[:12]} on kernel {RELEASE}: 3 failed attempts forgotten\n"
+    again = host.command("cache", "unblock", "gpu")
+    assert (again.returncode, again.stdout, again.stderr) == (DONE, "", "")
+    assert "3 failed attempts" in host.command("cache", "unblock", "other").stdout
+
+
+def test_unblocking_what_was_never_tried_is_said(host):
+    host.keep(recipe().build())
+    done = host.command("cache", "unblock", "gpu")
+    assert done.returncode == NO_BUNDLE and "gpu: no attempt with a bundle of that name is recorded" in done.stderr
 
 
 def test_names_that_are_no_bundles_and_links_are_not_looked_at(host):
@@ -342,6 +356,7 @@ def test_what_writes_waits_for_its_turn(host, held, tmp_path, words):
     (tmp_path / "FILE").write_bytes(data)
     host.offer(data)
     host.keep(data)
+    record(host, data, 1)
     with subprocess.Popen([MODULUS, *words, *host.roots], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
                           env=plain_environment()) as program:
         assert WAITS in program.stderr.readline()

@@ -179,10 +179,46 @@ static void test_nothing_is_recorded_that_nobody_would_end(void **state)
 	assert_contains(err.text, "no device is LABEL=no-such");
 }
 
+static void test_the_list_has_every_record_with_its_driver(void **state)
+{
+	const struct place *p = *state;
+	struct trial other = sample, no_build = sample;
+	struct trial_list l = { 0 };
+
+	assert_int_equal(trial_list_read(&p->host, &l), 0);
+	assert_int_equal(l.n, 0);
+	machine(p);
+	other.name = "other";
+	other.release = "9.9.9";
+	no_build.build_id = "";
+	crash(p, &sample, 2);
+	crash(p, &other, 1);
+	crash(p, &no_build, 3);
+	put_text(p, "root" TRIAL_DIR "/" RELEASE "/nothing", "{}");
+	put_text(p, "root" TRIAL_DIR "/file", "{}");
+	assert_int_equal(trial_list_read(&p->host, &l), 0);
+	assert_int_equal(l.n, 3);
+	for (size_t i = 0; i < l.n; i++) {
+		const struct trial_record *r = &l.v[i];
+
+		assert_string_equal(r->digest, DIGEST);
+		if (streq(r->release, "9.9.9")) {
+			assert_string_equal(r->name, "other");
+			assert_int_equal(r->misses, 1);
+		} else {
+			assert_string_equal(r->name, "gpu");
+			assert_string_equal(r->release, RELEASE);
+			assert_int_equal(r->misses, *r->build_id ? 2 : 3);
+		}
+	}
+	trial_list_free(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		at_place(test_an_attempt_counts_from_the_next_boot_on),
+		at_place(test_the_list_has_every_record_with_its_driver),
 		at_place(test_blocked_at_the_limit_and_not_before),
 		at_place(test_another_bundle_and_another_kernel_have_their_own_count),
 		at_place(test_an_attempt_that_ended_is_no_miss),
