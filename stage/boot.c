@@ -191,7 +191,7 @@ static int use_candidate(const struct boot *b, const struct source_request *req,
 		r = module_set_link_firmware(&set, m, err);
 	if (r == 0)
 		r = module_set_expose_firmware(&set, &rep->warnings, err);
-	if (r == 0 && !load.module && firmware_bring(req, rep) < 0) /* is in place where one module is asked for */
+	if (r == 0 && !load.module && firmware_bring(req, &set, rep) < 0) /* is in place where one module is asked for */
 		r = err_sys(err, -ENOMEM, "%s", d->name);
 	notify_systemd("STATUS=%s: loading", d->name);
 	if (r == 0)

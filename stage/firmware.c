@@ -6,7 +6,7 @@
 #include "firmware.h"
 
 #include "choose.h"
-#include "modules.h"
+#include "limit.h"
 #include "receive.h"
 
 struct bringing {
@@ -35,19 +35,21 @@ static int use(void *ctx, struct candidate *c, bool replace, struct err *err)
 	return r < 0 ? r : module_set_expose_firmware(&set, &b->rep->warnings, err);
 }
 
-int firmware_bring(const struct source_request *modules, struct driver_report *rep)
+int firmware_bring(const struct source_request *modules, const struct module_set *set, struct driver_report *rep)
 {
 	struct source_request req = *modules;
 	struct bringing b = { .req = &req, .rep = rep };
-	const struct choice choice = { .req = &req, .use = use, .ctx = &b, .said = &rep->warnings };
-	uint64_t began = now_us();
+	const struct choice choice = { .req = &req, .use = use, .ctx = &b, .said = &rep->warnings,
+				       .local = !module_set_lacks_firmware(set) };
+	uint64_t began = now_us(), left = req.until_us > began ? req.until_us - began : 0;
 	int r;
 
+	req.until_us -= MIN(left / 2, LIMIT_FIRMWARE_LEAVES_US); /* to the modules, which may do without it */
 	req.kind = KIND_FIRMWARE;
 	if (rep->bundle.flavor && *rep->bundle.flavor)
 		req.flavor = rep->bundle.flavor; /* of the modules that it is for */
 	r = choose_first(&choice, &rep->firmware.result);
-	rep->firmware.asked = choose_is_told(req.driver, r);
+	rep->firmware.asked = choose_is_told(req.driver, r) && (!choice.local || r != -E_NO_BUNDLE);
 	if (rep->firmware.asked)
 		report_phase(rep, "firmware", now_us() - began);
 	if (r == 0 || r == -ENOMEM || !rep->firmware.asked)

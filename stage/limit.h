@@ -108,6 +108,11 @@
 #define LIMIT_INSERT_US (60ull * 1000000)
 /* Budget= of a driver when the file does not say. */
 #define DEFAULT_BUDGET_US (60ull * 1000000)
+/*
+ * What the search for firmware leaves of Budget= to the modules, or half of what is left where that is less: a server that
+ * stalls must not cost the driver.
+ */
+#define LIMIT_FIRMWARE_LEAVES_US (10ull * 1000000)
 /* Timeout= of [Build] when the file does not say: NVIDIA's open modules take 10 minutes on two cores. */
 #define DEFAULT_BUILD_US (30ull * 60 * 1000000)
 /* From SIGTERM to SIGKILL for a command that did not end in its time. */

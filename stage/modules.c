@@ -139,6 +139,18 @@ void module_unmap(struct module_map *m)
 		munmap(m->bytes, m->len);
 }
 
+bool module_set_lacks_firmware(const struct module_set *set)
+{
+	for (size_t i = 0; set->firmware == 0 && i < set->n; i++) {
+		_cleanup_module_map_ struct module_map m = { 0 };
+		struct err unsaid;
+
+		if (module_map(&set->v[i], &m, &unsaid) == 0 && *modfile_info_first(&m.file, "firmware"))
+			return true;
+	}
+	return false;
+}
+
 int module_set_link_firmware(const struct module_set *set, const struct manifest *m, struct err *err)
 {
 	for (size_t i = 0; i < m->n_links; i++) {

@@ -49,6 +49,12 @@ int module_map(const struct module_bytes *mod, struct module_map *ret, struct er
 void module_unmap(struct module_map *m);
 #define _cleanup_module_map_ _cleanup_(module_unmap)
 
+/*
+ * Does a module say that it asks the kernel for firmware (modinfo firmware=, by which generators of an initramfs go
+ * as well), while none came with the modules?
+ */
+bool module_set_lacks_firmware(const struct module_set *set);
+
 /* The manifest's links below FIRMWARE_DIR, beside the files that are there now. -errno. */
 int module_set_link_firmware(const struct module_set *set, const struct manifest *m, struct err *err) _must_check_;
 
