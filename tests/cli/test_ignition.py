@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -328,3 +329,30 @@ def test_unit_is_sound_and_bounded():
                  "RequiresMountsFor=/var", "WantedBy=multi-user.target"]:
         assert line in unit.splitlines()
     assert "TimeoutStartSec=infinity" not in unit
+
+
+def test_units_find_what_the_program_starts():
+    """ExecSearchPath= is the PATH of the process as well, and ldconfig of Debian is in /usr/sbin."""
+    paths = {unit.name: re.findall(r"^ExecSearchPath=(.*)$", unit.read_text(), re.M) for unit in SNIPPETS.glob("units/*.service")}
+    assert len([path for path in paths.values() if path]) == 5
+    for unit, path in paths.items():
+        assert not path or shutil.which("ldconfig", path=path[0]), unit
+
+
+def test_units_make_no_cycle_with_a_check_of_the_boot(tmp_path):
+    """systemd's own check of a boot waits for multi-user.target, and modulus-bless.service for the check."""
+    tree = tmp_path / "root"
+    units, etc = tree / "usr/lib/systemd/system", tree / "etc/systemd/system"
+    shutil.copytree("/usr/lib/systemd/system", units, symlinks=True)
+    for name in ("bin", "lib", "sbin"):
+        (tree / name).symlink_to(f"usr/{name}")
+    wants = [("boot-complete.target.requires", "systemd-boot-check-no-failures.service")]
+    for unit in SNIPPETS.glob("units/*"):
+        shutil.copy(unit, units)
+        wants += [(f"{target}.wants", unit.name) for target in re.findall(r"^WantedBy=(\S+)$", unit.read_text(), re.M) if "@" not in unit.name]
+    assert ("multi-user.target.wants", "modulus-bless.service") in wants
+    for folder, unit in wants:
+        (etc / folder).mkdir(parents=True, exist_ok=True)
+        (etc / folder / unit).symlink_to(f"/usr/lib/systemd/system/{unit}")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", f"--root={tree}", "multi-user.target"], capture_output=True, text=True)
+    assert [line for line in done.stderr.splitlines() if "cycle" in line] == []

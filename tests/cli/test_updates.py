@@ -221,7 +221,7 @@ def test_a_machine_that_lost_the_program_is_updated(host):
     assert not went_on, "a program that fails is no program that is gone"
     done = subprocess.run(["unshare", "-m", "sh", "-euc", 'mount -t tmpfs tmpfs /run\nexec "$@"', "sh", OEM, "B", new_usr(host)],
                           capture_output=True, text=True, env=plain_environment(PATH="/usr/bin:/bin"))
-    if shutil.which("modulus", path="/run/modulus/bin:/usr/local/bin:/usr/bin:/etc/modulus:/bin"):
+    if shutil.which("modulus", path="/run/modulus/bin:/usr/local/bin:/usr/bin:/usr/sbin:/etc/modulus:/bin"):
         pytest.skip("Modulus is installed here")
     assert done.returncode == 0 and "the update goes on" in done.stderr
 
