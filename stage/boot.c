@@ -438,10 +438,11 @@ static int leave_request(const struct host *h, const char *target)
 }
 
 /*
- * What Required=yes asks for, once the report is written. The first driver that failed decides. No
- * attempt of this boot brought the machine down: what does now is this.
+ * What Required=yes asks for, once the report is written. The first driver that failed decides; one whose device is not
+ * there is not missed, whatever is wrong with its file. No attempt of this boot brought the machine down: what does now is this.
  */
-static void carry_out(const struct host *h, const struct config *c, const struct report *report)
+static void carry_out(const struct host *h, const struct config *c, const struct device_list *devices,
+		      const struct report *report)
 {
 	static const char *const targets[][2] = { [FAIL_EMERGENCY] = { "emergency.target", "isolate" },
 						  [FAIL_REBOOT] = { "reboot.target", "replace-irreversibly" },
@@ -450,7 +451,7 @@ static void carry_out(const struct host *h, const struct config *c, const struct
 	int r;
 
 	for (size_t i = 0; !d && i < report->n_drivers; i++)
-		if (c->drivers[i].required && report_is_failure(&report->drivers[i]))
+		if (c->drivers[i].required && report_is_failure(&report->drivers[i]) && boot_wants(&c->drivers[i], devices))
 			d = &c->drivers[i];
 	if (!d)
 		return;
@@ -515,7 +516,7 @@ static int run_all(const struct host *h, const char *stage)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 		return EXIT_SYSTEM;
 	}
-	carry_out(h, &m.config, &report);
+	carry_out(h, &m.config, &m.devices, &report);
 	for (size_t i = 0; i < report.n_drivers; i++)
 		if (reason_exit(report.drivers[i].result.code) != EXIT_DONE)
 			return reason_exit(report.drivers[i].result.code);

@@ -895,6 +895,19 @@ static void test_what_required_asks_for_when_the_driver_is_not_there(void **stat
 	}
 }
 
+static void test_a_bad_file_brings_down_no_machine_without_the_device(void **state)
+{
+	struct place *p = *state;
+
+	make_machine(p);
+	put_text(p, "root/etc/modulus/" SAMPLE_NAME ".conf", CONF "[Policy]\nRequired=yes\nOnFailure=reboot\n[Trust]\nMinSerial=x\n");
+	assert_int_equal(boot_run(&p->host), EXIT_CONFIG);
+	assert_string_equal(fake_kernel_log(), "");
+	put_gpu(p);
+	assert_int_equal(boot_run(&p->host), EXIT_CONFIG);
+	assert_string_equal(fake_kernel_log(), "start reboot.target replace-irreversibly\n");
+}
+
 static void test_without_systemd_the_hook_is_told_what_required_asks_for(void **state)
 {
 	struct place *p = *state;
@@ -1026,6 +1039,7 @@ int main(void)
 		at_place(test_a_rival_gets_its_device_back_when_the_driver_fails),
 		at_place(test_a_rival_keeps_its_device_when_there_is_no_bundle),
 		cmocka_unit_test(test_what_required_asks_for_when_the_driver_is_not_there),
+		at_place(test_a_bad_file_brings_down_no_machine_without_the_device),
 		at_place(test_without_systemd_the_hook_is_told_what_required_asks_for),
 		at_place(test_a_required_driver_that_is_there_asks_for_nothing),
 		at_place(test_after_three_crashes_the_bundle_is_blocked_and_the_next_best_is_used),
