@@ -86,7 +86,8 @@ static int driver_defaults(const struct driver *from, struct driver *ret)
 
 	*ret = (struct driver){ .min_serial = from->min_serial, .budget_us = from->budget_us,
 				.trust_usr = from->trust_usr, .trial = from->trial, .required = from->required,
-				.on_failure = from->on_failure, .gate_us = from->gate_us, .build_us = from->build_us };
+				.on_failure = from->on_failure, .gate_us = from->gate_us, .build_us = from->build_us,
+				.sysext = from->sysext };
 	for (size_t n = 0; n < ARRAY_SIZE(strings); n++)
 		if (strings[n].from && !(*strings[n].to = strdup(strings[n].from)))
 			return -ENOMEM;

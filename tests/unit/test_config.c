@@ -545,6 +545,46 @@ static void test_modulus_conf_holds_defaults_for_all_drivers(void **state)
 	assert_int_equal(d->budget_us, 3000000);
 }
 
+static void test_each_key_but_cache_has_a_default_in_modulus_conf(void **state)
+{
+	_cleanup_config_ struct config c = { 0 };
+	struct place *p = *state;
+	const struct driver *d;
+
+	put_text(p, "root/etc/modulus/modulus.conf",
+		 "[Driver]\nVersion=7\nFlavor=open\nMatch=pci:a*\nLoad=x\nOptions=x y=1\nEvict=z\n"
+		 "[Source]\nFrom=usr:\nRuntime=cache:\n[Network]\nCA=/ca\nProxy=http://p\nCredentials=/c\n"
+		 "[Trust]\nMinSerial=5\nDigest=" SHA256_TEXT "\nTrustOnly=usr\n"
+		 "[Policy]\nBudget=2s\nTrial=required\nSysext=yes\nGate=3s\nRequired=yes\nOnFailure=reboot\n"
+		 "[Build]\nCommand=/b\nTimeout=4s\n");
+	put_text(p, "root/etc/modulus/one.conf", "# all of it\n");
+	c = read_all(p, "");
+	d = driver(&c, "one");
+	assert_int_equal(d->error.code, 0);
+	assert_string_equal(d->version, "7");
+	assert_string_equal(d->flavors.v[0], "open");
+	assert_string_equal(d->match.v[0], "pci:a*");
+	assert_string_equal(d->load.v[0], "x");
+	assert_string_equal(d->options.v[0], "x y=1");
+	assert_string_equal(d->evict.v[0], "z");
+	assert_string_equal(d->from.v[0], "usr:");
+	assert_string_equal(d->runtime.v[0], "cache:");
+	assert_string_equal(d->ca, "/ca");
+	assert_string_equal(d->proxy, "http://p");
+	assert_string_equal(d->credentials, "/c");
+	assert_int_equal(d->min_serial, 5);
+	assert_string_equal(d->digest, SHA256_TEXT);
+	assert_int_equal(d->trust_usr, 1);
+	assert_int_equal(d->budget_us, 2000000);
+	assert_int_equal(d->trial, TRIAL_REQUIRED);
+	assert_int_equal(d->sysext, 1);
+	assert_int_equal(d->gate_us, 3000000);
+	assert_int_equal(d->required, 1);
+	assert_int_equal(d->on_failure, FAIL_REBOOT);
+	assert_string_equal(d->build.v[0], "/b");
+	assert_int_equal(d->build_us, 4000000);
+}
+
 static void test_modulus_conf_in_etc_replaces_the_one_in_usr(void **state)
 {
 	_cleanup_config_ struct config c = { 0 };
@@ -888,6 +928,7 @@ int main(void)
 		at_place(test_a_link_to_dev_null_masks_and_other_links_do_not),
 		at_place(test_etc_cannot_lift_the_trust_only_of_a_vendors_driver_either),
 		at_place(test_modulus_conf_holds_defaults_for_all_drivers),
+		at_place(test_each_key_but_cache_has_a_default_in_modulus_conf),
 		at_place(test_modulus_conf_in_etc_replaces_the_one_in_usr),
 		at_place(test_where_the_cache_is_is_said_in_modulus_conf),
 		at_place(test_etc_cannot_lift_the_vendors_trust_only),
