@@ -139,7 +139,7 @@ static int look_at_signatures(const struct doctor *d)
 	snprintf(text, sizeof(text), "Secure Boot: %s; lockdown: %s; sig_enforce: %s", secure, lockdown, enforce);
 	if (!d->k->signed_only)
 		return good(d, "signatures", text);
-	return bad(d, FINDING_WARN, "signatures", -E_UNSIGNED, text, "mokutil --list-enrolled; modulus build --sign-key FILE");
+	return bad(d, FINDING_WARN, "signatures", -E_UNSIGNED, text, "mokutil --list-enrolled; modulus build --module-key FILE --module-cert FILE");
 }
 
 /* --- devices --- */
@@ -198,9 +198,7 @@ static int look_at_cache(const struct doctor *d)
 		 n_bad ? ", the first: " : "", first.text, l.quarantined);
 	if (n_bad > 0)
 		return bad(d, FINDING_WARN, "cache", first.code, text, "modulus cache list; modulus rebuild");
-	if (l.quarantined > 0)
-		return bad(d, FINDING_WARN, "cache", 0, text, "modulus rebuild");
-	return good(d, "cache", text);
+	return good(d, "cache", text); /* what was put aside was replaced, or a source will say why not */
 }
 
 static int look_at_space(const struct doctor *d)
@@ -264,7 +262,8 @@ static int look_at_loaded(const struct doctor *d)
 	int r = status_read(d->h, &status);
 
 	if (r == -ENOENT)
-		return bad(d, FINDING_WARN, "loaded", 0, "modulus boot has not run since this machine started", "modulus finish");
+		return bad(d, FINDING_WARN, "loaded", 0, "modulus boot has not run since this machine started",
+			   "journalctl -b -u modulus.service");
 	if (r < 0)
 		return r == -ENOMEM ? r : bad(d, FINDING_WARN, "loaded", r, strerror(-r), "modulus status");
 	json_array_foreach(json_object_get(status, "drivers"), i, entry) {
@@ -276,11 +275,29 @@ static int look_at_loaded(const struct doctor *d)
 	return r < 0 || is_bad ? r : good(d, "loaded", *text ? text : "nothing was to be loaded");
 }
 
+/* modulus@NAME-VERSION.service does all by itself, and is then the only unit there is. */
+static bool has_instance(const struct host *h)
+{
+	_cleanup_close_ int fd = host_root_open(h, "/etc/systemd/system/multi-user.target.wants", O_RDONLY | O_DIRECTORY);
+	bool found = false;
+	struct dirent *e;
+	DIR *dir;
+
+	if (fd < 0 || dir_open_at(fd, ".", &dir) < 0)
+		return false;
+	while (!found && (e = readdir(dir)))
+		found = str_prefix(e->d_name, "modulus@", NULL);
+	closedir(dir);
+	return found;
+}
+
 static int look_at_units(const struct doctor *d)
 {
 	static const char *const units[] = { "modulus-finish.service", "modulus-bless.service" };
 	char text[ERR_TEXT_MAX] = "", said[ERR_TEXT_MAX + 16];
 
+	if (has_instance(d->h))
+		return good(d, "units", "an instance of modulus@.service is enabled");
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (!host_unit_is_enabled(d->h, units[i]))
 			join(text, sizeof(text), "%s", units[i]);

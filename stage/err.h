@@ -30,9 +30,10 @@ enum exit_code {
 	X(LOADED, "loaded", EXIT_DONE, "the driver's modules are live")                                       \
 	X(NO_DEVICE, "no-device", EXIT_DONE,                                                                  \
 	  "no device here matches Match=, or no bundle drives those that do; "                                \
-	  "what a module said of it is in kernel_log")                                                        \
+	  "what a module said of it is in the kernel lines of modulus status")                                \
 	X(DISABLED, "disabled", EXIT_DONE,                                                                    \
-	  "switched off by modulus=off, a module blacklist or unload; bring it up with modulus load")         \
+	  "switched off by modulus=off, a module blacklist or unload; "                                       \
+	  "take the word off the kernel command line, or after unload: modulus load")                         \
 	X(NO_BUNDLE, "no-bundle", EXIT_NO_BUNDLE,                                                             \
 	  "no source holds a bundle of this driver and version; build one and put it where From= points")     \
 	X(WRONG_KERNEL, "wrong-kernel", EXIT_NO_BUNDLE,                                                       \
@@ -53,7 +54,7 @@ enum exit_code {
 	X(UNSIGNED, "unsigned-module", EXIT_KERNEL,                                                           \
 	  "this kernel takes signed modules only; sign them with an enrolled key")                            \
 	X(INIT_FAILED, "init-failed", EXIT_KERNEL,                                                            \
-	  "the kernel refused a module or its init failed; its own words are in kernel_log")                  \
+	  "the kernel refused a module or its init failed; its words are the kernel lines of modulus status") \
 	X(INIT_HUNG, "init-hung", EXIT_KERNEL, "a module's init did not return in time; it may need a reboot") \
 	X(BLOCKED, "blocked", EXIT_KERNEL,                                                                    \
 	  "the bundle took the machine down three times; publish another, or clear it with modulus cache unblock") \
@@ -64,7 +65,7 @@ enum exit_code {
 	X(CACHE_UNREACHABLE, "cache-unreachable", EXIT_RESOURCES,                                             \
 	  "the cache is on a file system that is not mounted yet; name another place with Cache=")            \
 	X(NETWORK, "network", EXIT_NETWORK,                                                                   \
-	  "no network source answered; modulus check names each and says why")                                \
+	  "no network source answered; the refused lines of modulus status say why each did not")             \
 	X(BAD_CONFIG, "bad-config", EXIT_CONFIG, "a configuration file cannot be used; the text has the line") \
 	X(AMBIGUOUS, "ambiguous", EXIT_CONFIG,                                                                \
 	  "two partitions could be /usr; name one with mount.usr= on the kernel command line")                \

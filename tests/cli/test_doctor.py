@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 
@@ -12,7 +13,7 @@ from bundlemaker import RELEASE, TEST_KEY, spoil
 from cachemachine import NEXT, CacheMachine, recipe
 from fakehost import ADDRESS, BUILD_ID
 from netmachine import plain_environment
-from program import DONE, MODULUS, RESOURCES, UNTRUSTED, snapshot
+from program import DONE, MODULUS, RESOURCES, UNTRUSTED, modulus, snapshot
 
 ROWS = ["configuration", "keys", "kernel", "signatures", "devices", "rivals", "sources", "cache", "space", "loaded", "units"]
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -122,7 +123,9 @@ def test_secure_boot_is_told(host, value, said):
 def test_a_kernel_that_takes_signed_modules_only_is_a_warning(host, path, value):
     host.write_live(path, value)
     text, command = host.bad("signatures")
-    assert value.strip() in text and "--sign-key" in command
+    assert value.strip() in text and command.endswith("; modulus build --module-key FILE --module-cert FILE")
+    for option in re.findall(r"--module-\S+", command):
+        assert option in modulus("build", "--help").stdout
     assert host.row("signatures")["reason"] == "unsigned-module"
 
 
@@ -155,13 +158,13 @@ def test_a_bad_bundle_in_the_cache_is_a_warning_with_its_reason(host):
     assert text.startswith("2 bundles, 1 of them bad, the first: ") and command == "modulus cache list; modulus rebuild"
 
 
-def test_damaged_files_that_were_put_aside_are_a_warning(host):
+def test_damaged_files_that_were_put_aside_are_told(host):
     data = host.folder / host.cached[0]
     aside = host.folder / ".quarantine" / data.name
     aside.parent.mkdir()
     aside.write_bytes(b"damaged")
-    text, command = host.bad("cache")
-    assert text.endswith("1 put aside as damaged") and command == "modulus rebuild"
+    row = host.row("cache")
+    assert row["text"].endswith("1 put aside as damaged") and row["level"] == "ok"
 
 
 def test_a_cache_that_cannot_be_had_is_a_warning(host):
@@ -182,7 +185,7 @@ def test_a_full_disk_is_a_warning(host):
 
 def test_before_a_boot_there_is_nothing_to_report(host):
     host.status_file.unlink()
-    assert host.bad("loaded") == ("modulus boot has not run since this machine started", "modulus finish")
+    assert host.bad("loaded") == ("modulus boot has not run since this machine started", "journalctl -b -u modulus.service")
 
 
 @pytest.mark.parametrize("member, said, command", [("firmware", "firmware", "modulus fetch"),
@@ -205,6 +208,15 @@ def test_a_unit_that_is_not_enabled_is_named(host, unit):
     assert host.bad("units") == (f"{unit}: not enabled", "systemctl enable modulus-finish.service modulus-bless.service")
     host.write_root(f"usr/lib/systemd/system/multi-user.target.wants/{unit}", "")
     assert host.row("units")["level"] == "ok"
+
+
+def test_an_instance_needs_no_other_unit(host):
+    wants = host.root / "etc/systemd/system/multi-user.target.wants"
+    for unit in wants.iterdir():
+        unit.unlink()
+    assert host.row("units")["level"] == "warn"
+    (wants / "modulus@gpu-1.0.service").symlink_to("/usr/lib/systemd/system/modulus@.service")
+    assert host.row("units") == {**host.row("units"), "level": "ok", "text": "an instance of modulus@.service is enabled"}
 
 
 # --- how it looks ----------------------------------------------------------------------------------

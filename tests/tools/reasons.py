@@ -20,8 +20,9 @@ def table() -> list[tuple[str, str, str]]:
 
 
 def cell(text: str) -> str:
+    """A sentence; one that begins with a command keeps it as it is typed."""
     text = text.strip()
-    return (text[:1].upper() + text[1:]).replace("|", "\\|") + "." if text else ""
+    return (text if text.startswith("modulus ") else text[:1].upper() + text[1:]).replace("|", "\\|") + "." if text else ""
 
 
 def rendered() -> str:
