@@ -41,7 +41,7 @@ def test_the_unit_succeeded_and_says_what_it_did(booted):
 
 def test_the_journal_knows_what_is_a_warning(booted):
     warnings = booted.text("real-root", "warnings").splitlines()
-    assert [line for line in warnings if "nobody-knows: bad-config: " in line], warnings
+    assert [line for line in warnings if "nobody-knows-1: bad-config: " in line], warnings
     assert not [line for line in warnings if ": loaded: " in line or line.startswith("<")], warnings
 
 
