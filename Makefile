@@ -381,8 +381,8 @@ $B/modulus-initrd.cpio.zst: $B/modulus-boot dracut/initrd.sh $(wildcard dracut/*
 	$(Q)SOURCE_DATE_EPOCH=$(EPOCH) dracut/initrd.sh $B/modulus-boot $@
 
 # For packagers: with DESTDIR= and prefix= everything is below these, but for what dracut and systemd read at one place
-# only. Nothing is enabled. Units and hooks are whatever is in their directories. Two links let snippet.sh find the unit
-# of the initramfs, and README.md the snippets, as in the source tree.
+# only. Nothing is enabled. Units and hooks are whatever is in their directories. Three links let snippet.sh find the unit
+# of the initramfs, the sources of the snippets the hooks, and README.md the snippets, as in the source tree.
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(docdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5
 	install -m 0755 $B/modulus $(DESTDIR)$(bindir)/modulus
@@ -408,6 +408,7 @@ install: all
 		install -m 0644 $$(find ignition/$$d -maxdepth 1 -type f) $(DESTDIR)$(snippetdir)/$$d/ || exit 1; \
 	done
 	ln -sfn $$(realpath -m --relative-to=$(snippetdir)/.. $(dracutdir)) $(DESTDIR)$(snippetdir)/../dracut
+	ln -sfn $$(realpath -m --relative-to=$(snippetdir) $(hookdir)) $(DESTDIR)$(snippetdir)/hooks
 	ln -sfn $$(realpath -m --relative-to=$(docdir) $(snippetdir)) $(DESTDIR)$(docdir)/ignition
 	install -D -m 0644 completions/modulus.bash $(DESTDIR)$(datadir)/bash-completion/completions/modulus
 	install -D -m 0644 completions/_modulus $(DESTDIR)$(zshdir)/_modulus

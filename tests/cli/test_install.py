@@ -8,6 +8,7 @@ import tarfile
 
 import pytest
 
+import butane
 import completions
 from program import MODULUS, TREE
 
@@ -63,11 +64,19 @@ def test_program_manual_licence_and_completions_are_there(installed):
 
 def test_snippets_are_there_and_their_script_finds_the_unit_of_the_initramfs(installed):
     snippets = installed / "usr/local/share/modulus/ignition"
-    for folder in (".", "drivers", "examples", "keys", "units"):
+    for folder in (".", "drivers", "examples", "hooks", "keys", "units"):
         tree = {path.name for path in (TREE / "ignition" / folder).iterdir() if path.is_file()}
         assert {path.name for path in (snippets / folder).iterdir() if path.is_file()} == tree, folder
     said = [subprocess.run([folder / "snippet.sh", "--smbios"], capture_output=True, check=True).stdout for folder in (snippets, TREE / "ignition")]
     assert said[0] == said[1] != b""
+
+
+def test_installed_sources_are_rendered_to_the_installed_snippets(installed):
+    snippets = installed / "usr/local/share/modulus/ignition"
+    sources = [*snippets.glob("*.bu"), *snippets.glob("examples/*.bu")]
+    assert {path.relative_to(snippets) for path in sources} == {path.relative_to(TREE / "ignition") for path in (TREE / "ignition").rglob("*.bu")}
+    for source in sources:
+        assert butane.render(source, snippets) == source.with_suffix(".ign").read_text(), source.name
 
 
 def test_documents_find_each_other_where_they_are_installed(installed):

@@ -10,6 +10,7 @@ the shortest of percent-encoding, base64 and gzip for contents; here it is alway
 """
 import argparse
 import json
+import os
 import pathlib
 import re
 import sys
@@ -103,7 +104,8 @@ def data_url(content):
 
 def contents(files_dir):
     def local(where, value):
-        full = (files_dir / take(where, value, str)).resolve()
+        # judged by its text, as Butane does: a link in the directory may lead out of it
+        full = pathlib.Path(os.path.normpath(files_dir / take(where, value, str)))
         if files_dir not in full.parents:
             raise Refused(f"{where}: {value}: outside the files directory")
         if not full.is_file():
