@@ -47,3 +47,11 @@ def test_merged_behind_the_snippet_it_is_what_the_program_reads(source, apply, t
     assert [(driver["name"], driver["reason"]) for driver in done.status["drivers"]] == \
         [(name, "no-device") for name in DRIVERS[source.stem]]
     assert SETTINGS[source.stem] in (root / "etc/modulus/nvidia.conf").read_text()
+
+
+@pytest.mark.parametrize("name", ["nvidia-web-server", "nvidia-registry"])
+def test_bundles_are_looked_for_where_the_page_has_them_put(name):
+    page = (TREE / "docs/nvidia.md").read_text()
+    addresses = [line.strip() for line in (SNIPPETS / f"examples/{name}.bu").read_text().splitlines() if "://" in line]
+    assert [line.split("=")[0] for line in addresses] == ["From", "Runtime"] and "{flavor}" in addresses[0]
+    assert [line for line in addresses if line not in page.splitlines()] == []
