@@ -19,7 +19,7 @@ PROGRAM=/etc/modulus/modulus
 # COMMAND_LINE_SIZE of x86 and arm64, less its NUL
 COMMAND_LINE=2047
 # What a machine has on it already: Fedora CoreOS's own is about 470 characters at the first boot, Flatcar's 360;
-# modulus-kargs.ign adds 79
+# modulus-kargs.ign adds 75
 PRESENT=640
 
 usage() {

@@ -201,6 +201,7 @@ def test_yaml_is_what_it_is_for(block, tmp_path):
             shutil.copy(path, tmp_path)
         shutil.copy(TREE / "ignition/examples/nvidia-usr.ign", tmp_path / "fleet.ign")     # the reader's own
         shutil.copy(TREE / "ignition/keys/replace-me.pub", tmp_path / "fleet.pub")
+        shutil.copy(TREE / "ignition/units/modulus@.service", tmp_path)
         (tmp_path / "block.bu").write_text(block.text)
         (tmp_path / "block.ign").write_text(butane.render(tmp_path / "block.bu", tmp_path))
         done = subprocess.run(["ignition-validate", tmp_path / "block.ign"], capture_output=True, text=True)
@@ -296,6 +297,21 @@ def test_the_snippets_of_a_stock_host_are_made_and_what_is_said_is_shown(tmp_pat
         if block.kind == "sh":
             shutil.rmtree(tmp_path / "bin")
             assert run(block.text, tmp_path)
+
+
+def test_the_instance_for_an_older_systemd_is_enabled(apply, tmp_path):  # noqa: F811
+    (block,) = [block for block in BLOCKS if block.page == "docs/stock-hosts.md" and block.kind == "yaml" and "modulus@" in block.text]
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    shutil.copy(TREE / "ignition/modulus.ign", folder / "modulus-injected.ign")     # the same but for the program, which is fetched
+    shutil.copy(TREE / "ignition/units/modulus@.service", folder)
+    (folder / "machine.bu").write_text(block.text)
+    (folder / "machine.ign").write_text(butane.render(folder / "machine.bu", folder))
+    root = apply(folder / "machine.ign")
+    instance = "modulus@nvidia-535.261.03.service"
+    assert instance in block.text and "ExecStart=modulus finish --driver %i\n" in (root / "etc/systemd/system/modulus@.service").read_text()
+    done = subprocess.run(["systemctl", f"--root={root}", "is-enabled", instance, "modulus-finish.service"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "enabled\n" * 2), done.stderr
 
 
 # --- links -----------------------------------------------------------------------------------------
