@@ -3,9 +3,11 @@
 /run/modulus/ready, which is there only while all is well."""
 import json
 import os
+import re
 import subprocess
 
 import pytest
+import yaml
 
 import promtext
 from bundlemaker import RELEASE, digest_of
@@ -82,6 +84,34 @@ def test_attempts_that_brought_the_machine_down_are_counted(host):
                     json.dumps({"name": "gpu", "open": None, "misses": 2, "blessed": False}))
     host.boot("finish")
     assert host.value("driver_failed_attempts", driver="gpu") == 2
+
+
+def blocked(host: Host, data: bytes) -> None:
+    host.write_root(f"var/lib/modulus/trials/{RELEASE}/{digest_of(data)}-{BUILD_ID}.json",
+                    json.dumps({"name": "gpu", "open": None, "misses": 3, "blessed": False}))
+
+
+def test_a_bundle_that_is_blocked_is_missing_or_refused_and_has_no_attempts(host):
+    """As docs/operations.md has it of its three alerts."""
+    blocked(host, host.loaded())
+    host.boot()
+    host.boot("finish")
+    assert host.value("driver_ok", driver="gpu") == 0 and host.value("driver_reason", driver="gpu", reason="blocked") == 1
+    assert host.metrics["modulus_driver_failed_attempts"].samples == {}
+    older = recipe(serial=6, flavor="open").build()
+    host.keep(older)
+    host.boot()
+    host.boot("finish")
+    assert host.value("driver_ok", driver="gpu") == 1 and host.value("driver_bundle_info", driver="gpu", digest=digest_of(older)) == 1
+    assert (host.value("driver_failed_attempts", driver="gpu"), host.value("driver_rejected_bundles", driver="gpu")) == (0, 1)
+
+
+def test_the_alerts_of_the_page_are_about_metrics_that_are_there(host):
+    host.loaded()
+    host.boot("finish")
+    (page,) = re.findall(r"^groups:\n.*?(?=^```)", (TREE / "docs/operations.md").read_text(), flags=re.M | re.S)
+    named = [name for rule in yaml.safe_load(page)["groups"][0]["rules"] for name in re.findall(r"modulus_\w+", rule["expr"])]
+    assert len(set(named)) == 3 and [name for name in named if len(host.metrics[name].samples) != 1] == []
 
 
 def test_a_driver_that_failed_says_why(host):

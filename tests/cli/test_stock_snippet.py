@@ -110,6 +110,12 @@ def test_arguments_leave_room_for_the_longest_command_line_of_a_stock_host():
     assert len(" ".join(arguments)) + 1 + PRESENT <= COMMAND_LINE
 
 
+def test_what_is_counted_for_the_arguments_against_nouveau_is_their_length():
+    arguments = json.loads((SNIPPETS / "modulus-kargs.ign").read_text())["kernelArguments"]["shouldExist"]
+    for page in (SNIPPETS / "snippet.sh", TREE / "docs/stock-hosts.md"):
+        assert re.findall(r"modulus-kargs\.ign`? adds (\d+)", page.read_text()) == [str(len(" ".join(arguments)) + 1)], page
+
+
 def test_the_smbios_strings_say_the_same():
     unit, wants = snippet("--smbios").stdout.splitlines()
     assert unit == "io.systemd.credential.binary:systemd.extra-unit.modulus.service=" + \
