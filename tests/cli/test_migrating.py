@@ -81,8 +81,9 @@ def node(machine, tmp_path):
         (desk / "bin" / name).chmod(0o755)
     conf = (TREE / "ignition/drivers/nvidia.conf").read_text()
     assert "Load=nvidia nvidia-uvm nvidia-modeset nvidia-drm\n" in conf
-    (desk / "nvidia.conf").write_text(conf.replace("Load=nvidia nvidia-uvm nvidia-modeset nvidia-drm\n", "Load=nvidia nvidia-uvm\n"))
-    (desk / "modulus@.service").write_bytes((TREE / "ignition/units/modulus@.service").read_bytes())
+    conf = conf.replace("Load=nvidia nvidia-uvm nvidia-modeset nvidia-drm\n", "Load=nvidia nvidia-uvm\n")
+    (desk / "nvidia.conf").write_text(re.sub("^Version=.*", f"Version={OLD_VERSION}", conf, flags=re.M))
+    (desk / "units").symlink_to(TREE / "ignition/units")
 
     def run(name: str) -> subprocess.CompletedProcess:
         script = re.sub(r"(?<=\s)/(etc|opt)/", rf"{root}/\1/", block(name))
@@ -104,9 +105,9 @@ def test_one_node_goes_over_by_the_commands_of_the_page(node):
     # and nothing of the earlier tool is in the way
     assert node.old_unit.read_bytes() == (TREE / "ignition/units/modulus@.service").read_bytes()
     assert not (node.root / "opt/drivers/nvidia").is_symlink() and not (node.root / "etc/ld.so.conf.d/nvidia.conf").exists()
-    enabled = subprocess.run(["systemctl", f"--root={node.root}", "is-enabled", f"modulus@nvidia-{OLD_VERSION}"],
-                             capture_output=True, text=True)
-    assert enabled.stdout == "enabled\n", enabled.stderr
+    units = [f"modulus@nvidia-{OLD_VERSION}", "modulus-bless.service", "modulus-fetch.path", "modulus-fetch.timer", "modulus-fetch.service"]
+    enabled = subprocess.run(["systemctl", f"--root={node.root}", "is-enabled", *units], capture_output=True, text=True)
+    assert enabled.stdout == "enabled\n" * 4 + "static\n", enabled.stderr
     (cached,) = node.cached
     assert cached.startswith(f"{RELEASE}/nvidia-modules-")
 
