@@ -139,6 +139,11 @@ void host_close(struct host *h)
 	h->root_path = h->live_path = NULL;
 }
 
+bool host_root_is_live(const struct host *h)
+{
+	return streq(h->root_path, "/") || !streq(h->live_path, "/");
+}
+
 int host_root_open(const struct host *h, const char *path, int flags)
 {
 	return open_resolve(h->root_fd, path, flags, 0, RESOLVE_IN_ROOT);

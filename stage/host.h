@@ -46,6 +46,12 @@ void host_close(struct host *h);
 #define _cleanup_host_ _cleanup_(host_close)
 
 /*
+ * Is the live system the root's own? Not where --root names another tree on a running machine, an image: /run is that
+ * machine's then. A live root that a test moved goes with its root.
+ */
+bool host_root_is_live(const struct host *h);
+
+/*
  * Opens an absolute path below the root, as if the root were "/": absolute links on the target
  * resolve inside it (openat2 RESOLVE_IN_ROOT). Returns a descriptor or -errno.
  */

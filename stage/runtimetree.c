@@ -298,6 +298,8 @@ int runtime_remove(const struct host *h, const char *name, bool dry, struct strv
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(bases); i++) {
+		if (runtime_is_live(bases[i]) && !host_root_is_live(h))
+			continue;
 		r = remove_from(h, bases[i], name, dry, ret, ret_kept);
 		if (r < 0)
 			return err_sys(err, r, "%s/%s", bases[i], name);

@@ -67,8 +67,8 @@ int runtime_tidy(const struct host *h, const char *name, const struct strv *keep
 		 struct strv *ret, struct err *err) _must_check_;
 
 /*
- * All of them, in memory too; one that is mounted somewhere stays, and its path is added to *ret_kept. dry and *ret as
- * above. -errno, -ENOMEM.
+ * All of them, in memory too where that is the root's (host_root_is_live()); one that is mounted somewhere stays, and
+ * its path is added to *ret_kept. dry and *ret as above. -errno, -ENOMEM.
  */
 int runtime_remove(const struct host *h, const char *name, bool dry, struct strv *ret, struct strv *ret_kept,
 		   struct err *err) _must_check_;

@@ -27,11 +27,15 @@ static int remove_name(const struct sweep *s, int dir, const char *where, const 
 
 int sweep_dir(const struct sweep *s, const char *where, bool live, sweep_is_ours_fn is_ours)
 {
-	_cleanup_close_ int dir = live ? host_live_open(s->host, where, O_RDONLY | O_DIRECTORY) :
-					 host_root_open(s->host, where, O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int dir = -EBADF;
 	_cleanup_strv_ struct strv names = { 0 };
-	int r = dir < 0 ? dir : tree_names(dir, &names);
+	int r;
 
+	if (live && !host_root_is_live(s->host))
+		return 0;
+	dir = live ? host_live_open(s->host, where, O_RDONLY | O_DIRECTORY) :
+		     host_root_open(s->host, where, O_RDONLY | O_DIRECTORY);
+	r = dir < 0 ? dir : tree_names(dir, &names);
 	if (r < 0)
 		return r == -ENOENT ? 0 : cannot(s, where, r);
 	for (size_t i = 0; r == 0 && i < names.n; i++)

@@ -19,7 +19,10 @@ struct sweep {
 /* Is dir/entry, which is where/entry on the host, to go? */
 typedef bool (*sweep_is_ours_fn)(void *ctx, int dir, const char *where, const char *entry);
 
-/* In that directory of the root, or with live of the live system; one that does not exist has none. 0 or -ENOMEM. */
+/*
+ * In that directory of the root, or with live of the live system, where that is the root's (host_root_is_live()); one
+ * that does not exist has none. 0 or -ENOMEM.
+ */
 int sweep_dir(const struct sweep *s, const char *where, bool live, sweep_is_ours_fn is_ours) _must_check_;
 
 #endif

@@ -121,7 +121,8 @@ static void tell_systemd(const struct uninstall *u)
 {
 	static const char *const argv[] = { "systemctl", "daemon-reload", NULL };
 
-	if (!u->dry && u->units_changed && streq(u->h->root_path, "/") && streq(u->h->live_path, "/") &&
+	/* a live root of a test has no systemd */
+	if (!u->dry && u->units_changed && host_root_is_live(u->h) && streq(u->h->live_path, "/") &&
 	    child_program(argv, now_us() + LIMIT_SYSTEMCTL_US) < 0)
 		log_warning("uninstall: systemctl daemon-reload did not work; systemd knows the units until the next boot");
 }
@@ -220,6 +221,8 @@ static void remove_live(struct uninstall *u)
 	size_t i;
 	int r;
 
+	if (!host_root_is_live(u->h))
+		return;
 	if (status_read(u->h, &status) < 0)
 		status = NULL;
 	json_array_foreach(json_object_get(status, "drivers"), i, driver) {
@@ -420,6 +423,8 @@ static void say_rest(const struct uninstall *u)
 		if (fd >= 0)
 			stays(rest[i].path, rest[i].why);
 	}
+	if (!host_root_is_live(u->h))
+		return;
 	while ((injected = cmdline_next(&u->machine.cmdline, "systemd.set_credential_binary", &cursor)))
 		if (str_prefix(injected, "systemd.extra-unit.modulus.service:", NULL))
 			stays("kernel arguments", "systemd.set_credential_binary= and rd.systemd.wants=modulus.service");

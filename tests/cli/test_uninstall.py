@@ -11,7 +11,8 @@ import pytest
 
 from bundlemaker import RELEASE, TEST_KEY, File, cut_at, digest_of, module_file, runtime
 from cachemachine import CacheMachine, recipe
-from program import DONE, MODULUS_BOOT, SYSTEM, TREE, USAGE, snapshot
+from program import DONE, MODULUS, MODULUS_BOOT, SYSTEM, TREE, USAGE, snapshot
+from test_cache_places import inside, needs_mounts
 from tracing import needs_strace
 
 UNITS = sorted(path for path in (TREE / "ignition/units").iterdir() if path.name.startswith("modulus"))
@@ -105,6 +106,31 @@ def test_udev_and_engines_are_told_nothing_any_more(host):
     mine = [host.write_live(f"run/{path}", "x") for path in ("modprobe.d/gpu.conf", "cdi/nvidia.json")]
     host.uninstall()
     assert not any(path.exists() for path in told) and all(path.exists() for path in mine)
+
+
+@needs_mounts
+def test_an_images_root_leaves_the_running_machine_what_is_live(host):
+    """In a name space the fake machine's /run is the real one's; with --live-root it goes with its root."""
+    empty = host.all
+    host.install()
+    told = [host.write_live(f"run/{path}", "x") for path in ("modprobe.d/modulus-gpu.conf", "cdi/modulus-nvidia.json",
+                                                             "modulus/runtime/gpu/1.0/usr/bin/gpu-smi")]
+    (host.live / "run/extensions").mkdir()
+    extension = host.live / "run/extensions/modulus-gpu"
+    extension.symlink_to("/run/modulus/runtime/gpu/1.0")
+    host.cmdline("systemd.set_credential_binary=systemd.extra-unit.modulus.service:W1VuaXRd")
+    kept = snapshot(host.live)
+    script = f"mount -n --bind {host.live}/proc/cmdline /proc/cmdline\nmount -n --bind {host.live}/run /run"
+    for dry in ("--dry-run",), ():
+        done = inside(script, MODULUS, "uninstall", *dry, "--root", host.root)
+        assert snapshot(host.live) == kept
+        assert "/opt/drivers/gpu" in done.stdout
+        assert not [line for line in done.stdout.splitlines() if "/run/" in line or "kernel arguments" in line]
+    host.cmdline("ro quiet")
+    assert set(host.all) - set(empty) == {str(extension.parent), str(extension)}
+    assert {"/run/extensions/modulus-gpu", "/run/modulus/runtime/gpu/1.0"} <= host.paths(host.uninstall(), "removed")
+    assert not extension.is_symlink() and not any(path.exists() for path in told)
+    assert json.loads(host.status_file.read_text())["drivers"][0]["runtime"] is None
 
 
 def test_each_path_that_is_gone_was_said_and_no_other(host):

@@ -44,6 +44,24 @@ static void test_another_live_root_never_reaches_the_kernel(void **state)
 	assert_false(is_there(p, "live/x"));
 }
 
+static void test_another_root_has_what_is_live_only_where_that_was_moved_too(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_ char *root = place_path(p, "root"), *live = place_path(p, "live");
+	const struct {
+		const char *root, *live;
+		bool is;
+	} cases[] = { { NULL, NULL, true }, { root, NULL, false }, { root, live, true }, { NULL, live, true } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_host_ struct host h;
+		struct err err;
+
+		assert_int_equal(host_open(cases[i].root, cases[i].live, &h, &err), 0);
+		assert_int_equal(host_root_is_live(&h), cases[i].is);
+	}
+}
+
 static void test_links_of_the_target_stay_in_the_target(void **state)
 {
 	struct place *p = *state;
@@ -108,6 +126,7 @@ int main(void)
 		at_place(test_a_root_that_is_not_there_is_named),
 		cmocka_unit_test(test_without_names_both_are_the_systems_own),
 		at_place(test_another_live_root_never_reaches_the_kernel),
+		at_place(test_another_root_has_what_is_live_only_where_that_was_moved_too),
 		at_place(test_links_of_the_target_stay_in_the_target),
 		at_place(test_live_files_are_read_whole_and_live_directories_made),
 	};
