@@ -26,7 +26,7 @@ static bool has(const struct host *h, const char *path)
 	return faccessat(h->live_fd, path, F_OK, 0) == 0;
 }
 
-static bool is_ours(const struct host *h)
+bool hold_is_ours(const struct host *h)
 {
 	char mark[sizeof(MARK)];
 
@@ -48,7 +48,7 @@ enum hold hold_look(const struct host *h)
 {
 	if (!has(h, STAGED))
 		return HOLD_NONE;
-	if (is_ours(h))
+	if (hold_is_ours(h))
 		return HOLD_OURS;
 	return has(h, LOCK) || is_locked_within(h) ? HOLD_OTHERS : HOLD_NONE;
 }
@@ -81,7 +81,7 @@ int hold_set(const struct host *h, bool locked, enum hold *ret, struct err *err)
 
 	if (locked && has(h, STAGED))
 		r = make_lock(h);
-	else if (is_ours(h) && unlinkat(h->live_fd, LOCK, 0) < 0 && errno != ENOENT)
+	else if (hold_is_ours(h) && unlinkat(h->live_fd, LOCK, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	if (r < 0)
 		return err_sys(err, r, HOLD_LOCK);

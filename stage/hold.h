@@ -21,6 +21,8 @@ enum hold {
 };
 
 enum hold hold_look(const struct host *h);
+/* Is our file there, also one that outlived what was staged? */
+bool hold_is_ours(const struct host *h);
 
 /*
  * Locks what is staged, or takes our lock away; without anything staged the latter always. Idempotent. When somebody

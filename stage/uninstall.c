@@ -14,6 +14,7 @@
 #include "cache.h"
 #include "cdi.h"
 #include "child.h"
+#include "hold.h"
 #include "jsontext.h"
 #include "limit.h"
 #include "load.h"
@@ -245,6 +246,20 @@ static void remove_live(struct uninstall *u)
 	json_decref(status);
 }
 
+/* After the units, which may lock anew. Without them nobody unlocks, and ostree drops at shutdown what is locked. */
+static void release_staged(struct uninstall *u)
+{
+	enum hold now;
+	struct err err;
+
+	if (!host_root_is_live(u->h) || !hold_is_ours(u->h))
+		return;
+	if (!u->dry && hold_set(u->h, false, &now, &err) < 0)
+		failed(u, err.text);
+	else
+		gone(u, HOLD_LOCK);
+}
+
 /* --- libraries and programs --- */
 
 static void remove_runtime(struct uninstall *u)
@@ -442,6 +457,7 @@ static void remove_all(struct uninstall *u)
 		sweep(u, STATE_DIR, false, is_state);
 		with_unit_files(u, unit_files_remove_hooks);
 		with_unit_files(u, unit_files_remove);
+		release_staged(u);
 		sweep(u, CONFIG_DIR "/keys", false, is_key);
 		sweep(u, CONFIG_DIR, false, is_common_file);
 		say_rest(u);

@@ -115,6 +115,7 @@ def test_an_images_root_leaves_the_running_machine_what_is_live(host):
     host.install()
     told = [host.write_live(f"run/{path}", "x") for path in ("modprobe.d/modulus-gpu.conf", "cdi/modulus-nvidia.json",
                                                              "modulus/runtime/gpu/1.0/usr/bin/gpu-smi")]
+    told.append(host.write_live("run/ostree/staged-deployment-locked", "modulus\n"))
     (host.live / "run/extensions").mkdir()
     extension = host.live / "run/extensions/modulus-gpu"
     extension.symlink_to("/run/modulus/runtime/gpu/1.0")
@@ -127,10 +128,29 @@ def test_an_images_root_leaves_the_running_machine_what_is_live(host):
         assert "/opt/drivers/gpu" in done.stdout
         assert not [line for line in done.stdout.splitlines() if "/run/" in line or "kernel arguments" in line]
     host.cmdline("ro quiet")
-    assert set(host.all) - set(empty) == {str(extension.parent), str(extension)}
+    assert set(host.all) - set(empty) == {str(extension.parent), str(extension), str(told[-1].parent), str(told[-1])}
     assert {"/run/extensions/modulus-gpu", "/run/modulus/runtime/gpu/1.0"} <= host.paths(host.uninstall(), "removed")
     assert not extension.is_symlink() and not any(path.exists() for path in told)
     assert json.loads(host.status_file.read_text())["drivers"][0]["runtime"] is None
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_what_ostree_has_staged_is_let_go(host, staged):
+    host.install()
+    if staged:
+        host.write_live("run/ostree/staged-deployment", "x")
+    lock = host.write_live("run/ostree/staged-deployment-locked", "modulus\n")
+    host.uninstall("gpu")
+    assert "would remove /run/ostree/staged-deployment-locked" in host.uninstall("--dry-run") and lock.exists()
+    assert "removed /run/ostree/staged-deployment-locked" in host.uninstall() and not lock.exists()
+    assert host.uninstall() == ["nothing to remove"]
+
+
+def test_a_lock_of_somebody_elses_on_what_is_staged_stays(host):
+    host.install()
+    host.write_live("run/ostree/staged-deployment", "x")
+    lock = host.write_live("run/ostree/staged-deployment-locked", "zincati\n")
+    assert not [line for line in host.uninstall() if "locked" in line] and lock.read_text() == "zincati\n"
 
 
 def test_each_path_that_is_gone_was_said_and_no_other(host):
