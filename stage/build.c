@@ -190,11 +190,12 @@ static void sort_rest(struct building *b, size_t first)
 	}
 }
 
-static int image_build_id(const char *path, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1], struct err *err)
+static int image_build_id(const char *path, const char *release, char ret_hex[2 * LIMIT_BUILD_ID_BYTES + 1],
+			  struct err *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	return fd < 0 ? err_sys(err, -errno, "%s", path) : kernel_image_build_id(fd, path, NULL, ret_hex, err);
+	return fd < 0 ? err_sys(err, -errno, "%s", path) : kernel_image_build_id(fd, path, release, ret_hex, err);
 }
 
 static int find_build_id(struct building *b, struct strv *warnings, char **ret)
@@ -211,7 +212,7 @@ static int find_build_id(struct building *b, struct strv *warnings, char **ret)
 		return *ret ? 0 : err_sys(b->err, -ENOMEM, "build-id");
 	}
 	if (req->kernel_image) {
-		r = image_build_id(req->kernel_image, hex, b->err);
+		r = image_build_id(req->kernel_image, req->release, hex, b->err);
 		if (r < 0)
 			return r;
 	}
@@ -222,12 +223,13 @@ static int find_build_id(struct building *b, struct strv *warnings, char **ret)
 								req->kernel_dir, req->release);
 
 		if (path && access(path, R_OK) == 0)
-			r = image_build_id(path, hex, &why);
+			r = image_build_id(path, req->release, hex, &why);
 	}
 	if (r < 0) {
 		*ret = NULL;
-		return strv_addf(warnings, "no build-id: no readable kernel image near %s; the bundle will fit every "
-					   "build of %s (--kernel-image, --build-id)", req->kernel_dir, req->release) < 0 ?
+		return strv_addf(warnings, "no build-id: no readable image of its kernel near %s; the bundle will fit "
+					   "every build of %s (--kernel-image, --build-id)",
+				 req->kernel_dir, req->release) < 0 ?
 			       err_sys(b->err, -ENOMEM, "build-id") : 0;
 	}
 	*ret = strdup(hex);

@@ -15,6 +15,7 @@ import time
 import pytest
 
 import elf
+import kernelfile
 import zstdframe
 from bundlemaker import RELEASE, TEST_KEY
 from fakehost import note
@@ -405,7 +406,8 @@ def test_without_an_image_a_warning_says_what_that_means(workshop):
     workshop.add("alpha")
     done = workshop.run()
     assert done.returncode == DONE
-    assert f"no build-id: no readable kernel image near {workshop.folder}" in done.stderr and "--kernel-image" in done.stderr
+    assert f"no build-id: no readable image of its kernel near {workshop.folder}" in done.stderr
+    assert "--kernel-image" in done.stderr
 
 
 def test_an_image_that_was_named_must_have_a_build_id(workshop):
@@ -413,6 +415,33 @@ def test_an_image_that_was_named_must_have_a_build_id(workshop):
     (workshop.folder / "image").write_text("not a kernel")
     workshop.refuses(f"{workshop.folder / 'image'}: holds no GNU build-id", "--kernel-image", workshop.folder / "image")
     workshop.refuses("No such file or directory", "--kernel-image", workshop.folder / "none")
+
+
+@pytest.mark.parametrize("kind", ["bzImage", "vmlinux"])
+def test_an_image_of_another_kernel_is_refused(workshop, kind):
+    workshop.add("alpha")
+    image = workshop.folder / "image"
+    def of(release: str) -> bytes:
+        if kind == "bzImage":
+            return kernelfile.bzimage(BUILD_ID, release)
+        return vmlinux(BUILD_ID) + f"Linux version {release} (who@where)".encode()
+    for other in ("6.1.0-100-test", RELEASE + "-rt", RELEASE[:-1]):
+        image.write_bytes(of(other))
+        workshop.refuses(f"{image}: is not of kernel {RELEASE}", "--kernel-image", image)
+    image.write_bytes(of(RELEASE))
+    assert workshop.build("--kernel-image", image).manifest["kernel"]["build_id"] == BUILD_ID
+
+
+def test_an_image_of_another_kernel_beside_the_modules_is_passed_over(workshop):
+    workshop.add("alpha")
+    root = workshop.folder / "root"
+    folder = root / "lib/modules" / RELEASE
+    folder.mkdir(parents=True)
+    (folder / "vmlinuz").write_bytes(kernelfile.bzimage("ff" * 20, "6.1.0-100-test"))
+    assert "build_id" not in workshop.build(kernel_dir=folder).manifest["kernel"]
+    (root / "boot").mkdir()
+    (root / "boot" / f"vmlinuz-{RELEASE}").write_bytes(kernelfile.bzimage(BUILD_ID, RELEASE))
+    assert workshop.build(kernel_dir=folder).manifest["kernel"]["build_id"] == BUILD_ID
 
 
 # --- from an installed kernel ----------------------------------------------------------------------

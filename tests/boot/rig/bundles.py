@@ -7,6 +7,7 @@ bundle: a skippable zstd frame with the manifest, one with the signatures, then 
 
 import hashlib
 import json
+import re
 import shutil
 import struct
 import sys
@@ -102,13 +103,18 @@ class Programs:
         patched = module.read_bytes().replace(kernel.release.encode(), other_release(kernel).encode())
         (folder / module.name).write_bytes(patched)
         run(self.modulus, "build", "--name", name, "--version", "1", "--serial", serial, "--kernel", other_release(kernel),
-            "--kernel-dir", kernel.modules, *_identity(kernel), "--modules", folder,
+            "--kernel-dir", kernel.modules, *_identity(kernel, _build_id(kernel)), "--modules", folder,
             *(["--firmware", firmware] if firmware else []), "--key", key.secret, "--output", output)
         return output
 
 
 def _identity(kernel: Kernel, build_id: str | None = None) -> list[object]:
     return ["--build-id", build_id] if build_id else ["--kernel-image", kernel.vmlinuz]
+
+
+def _build_id(kernel: Kernel) -> str:
+    (found,) = re.findall(r"Build ID: ([0-9a-f]+)", run("readelf", "--notes", kernel.vmlinux))
+    return found
 
 
 def other_release(kernel: Kernel) -> str:
