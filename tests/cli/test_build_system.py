@@ -185,6 +185,43 @@ def test_ignition_stays_out_of_the_machines_own_initramfs(tmp_path, package, omi
     assert [p.read_text() for p in conf.iterdir()] == (['omit_dracutmodules+=" ignition "\n'] if omits else [])
 
 
+@pytest.mark.parametrize("theirs", [False, True], ids=["ours", "theirs"])
+@pytest.mark.parametrize("signal", ["HUP", "INT", "TERM"])
+def test_an_install_that_is_interrupted_lets_services_start_again(tmp_path, signal, theirs):
+    """While it runs a policy keeps servers from being started; one that was there before is somebody else's."""
+    policy, script, temporary = tmp_path / "policy-rc.d", tmp_path / "install.sh", tmp_path / "tmp"
+    script.write_text((DEPS / "install.sh").read_text().replace("/usr/sbin/policy-rc.d", str(policy)))
+    temporary.mkdir()
+    if theirs:
+        policy.write_text("#!/bin/sh\nexit 0\n")
+    env = tools(tmp_path, id="echo 0", apt_get=f"cat {policy} >> {tmp_path}/seen; kill -{signal} $PPID")
+    env["TMPDIR"] = str(temporary)
+    done = run("env", f"--default-signal={signal}", "sh", script, "modulus-no-such-package", env=env)
+    assert done.returncode == 1, done
+    assert (tmp_path / "seen").read_text() == f"#!/bin/sh\nexit {0 if theirs else 101}\n", "apt-get was run once"
+    assert policy.exists() == theirs and list(temporary.iterdir()) == []
+
+
+KILL_IT = "kill -TERM $PPID"
+KILLED_APT = f"case $* in indextargets*) echo http://mirror bookworm main ;; *) {KILL_IT} ;; esac"
+
+
+@pytest.mark.parametrize("words, stand_ins", [
+    (("fetch.sh", "x.tar", "pool", "0" * 64), {"apt_get": "echo http://mirror bookworm main", "helper": KILL_IT}),
+    (("fetch-source.sh", "x", "x"), {"apt_get": KILLED_APT, "apt_cache": "", "dpkg_source": ""}),
+    (("sysroot.sh", "arm64", "x"), {"apt_get": KILLED_APT, "apt_cache": "", "dpkg_deb": ""}),
+], ids=["fetch", "fetch-source", "sysroot"])
+def test_a_download_that_is_interrupted_leaves_nothing(tmp_path, words, stand_ins):
+    cache, scripts = tmp_path / "cache", tmp_path / "deps"
+    shutil.copytree(DEPS, scripts)
+    fetch = scripts / "fetch.sh"
+    fetch.write_text(fetch.read_text().replace("/usr/lib/apt/apt-helper", str(tmp_path / "helper")))
+    cache.mkdir()
+    env = {**tools(tmp_path, **stand_ins), "MODULUS_CACHE": str(cache)}
+    done = run("env", "--default-signal=TERM", "sh", scripts / words[0], *words[1:], env=env)
+    assert done.returncode == 1 and list(cache.iterdir()) == [], done
+
+
 def test_a_machine_that_cannot_build_is_told_so_in_one_line(copy):
     done = make(copy, "CC=modulus-no-such-compiler", "build/obj/main.o")
     assert done.returncode == 2

@@ -21,6 +21,7 @@ cache=$work/root/root/.cache/modulus
 # the lent cache is on the same file system as the rest, perhaps: nothing is removed while it can be reached
 trap 'umount -l "$cache" "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root" 2> /dev/null || true
 	mountpoint -q "$cache" || rm -rf --one-file-system "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 
 archives | grep -E ' bookworm[a-z-]* main$' | sed 's/^/deb /' > "$work/sources.list"
 mmdebstrap --quiet --variant=minbase --include=git,make,ca-certificates bookworm "$work/root" - < "$work/sources.list"

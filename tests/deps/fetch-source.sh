@@ -32,6 +32,7 @@ target=$link-$(apt-cache policy "$binary" | sed -n 's/^  Candidate: //p')
 mkdir -p "$(dirname "$target")"
 part=$(mktemp -d "$(dirname "$target")/.source.XXXXXX")
 trap 'rm -rf "$part"' EXIT
+trap 'exit 1' HUP INT TERM
 mkdir "$part/out"
 own_apt_begin "$part" deb-src
 

@@ -26,6 +26,7 @@ need_archives
 mkdir -p "$cache"
 part=$(mktemp -d "$cache/.fetch.XXXXXX")
 trap 'rm -rf "$part"' EXIT
+trap 'exit 1' HUP INT TERM
 for mirror in $(archives | cut -d " " -f 1 | sort -u); do
 	# as ourselves: apt's download user may not write to our cache
 	if $helper -o APT::Sandbox::User="$(id -un)" -qq download-file "${mirror%/}/$pool/$file" "$part/$file" \

@@ -56,13 +56,13 @@ esac
 
 echo "modulus: installing: $missing"
 log=$(mktemp)
-policy=/usr/sbin/policy-rc.d
-trap 'rm -f "$log" ${policy:+"$policy"}' EXIT
+policy=/usr/sbin/policy-rc.d made=
+trap 'rm -f "$log" ${made:+"$policy"}' EXIT
+trap 'exit 1' HUP INT TERM # else dash ends without the one above
 # Servers come for the tests (a registry, nginx), which run their own, and NetworkManager for images: none is started
 # here, nor at the next boot.
-if [ -e $policy ]; then
-	policy=
-else
+if [ ! -e $policy ]; then
+	made=yes
 	printf '#!/bin/sh\nexit 101\n' > $policy
 	chmod 0755 $policy
 fi

@@ -35,6 +35,7 @@ target=$(newest "$@")
 mkdir -p "$MODULUS_CACHE"
 part=$(mktemp -d "$MODULUS_CACHE/.sysroot.XXXXXX")
 trap 'rm -rf "$part"' EXIT
+trap 'exit 1' HUP INT TERM
 mkdir "$part/out" "$part/debs"
 own_apt_begin "$part" deb "$arch"
 
