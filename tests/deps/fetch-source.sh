@@ -3,10 +3,10 @@
 #
 # fetch-source.sh PACKAGE BINARY: the newest Debian revision of a source package, patched, in
 # $MODULUS_CACHE/PACKAGE-VERSION, to which the link $MODULUS_CACHE/PACKAGE points; BINARY is a package
-# built from it, whose version says what is newest without an index of sources. For sources whose security fixes are Debian's patches, so that no digest can be
-# pinned: apt checks them against the archive's signed index instead. The deb-src lines are derived
-# from the binary ones that this machine's apt uses, in a directory of our own; apt's configuration
-# is neither changed nor its lists.
+# built from it, whose version says what is newest without an index of sources. For sources whose
+# security fixes are Debian's patches, so that no digest can be pinned: apt checks them against the
+# archive's signed index instead. The deb-src lines are derived from the binary ones that this
+# machine's apt uses, in a directory of our own; apt's configuration is neither changed nor its lists.
 set -eu
 # shellcheck source=tests/deps/own-apt.sh
 . "$(dirname "$0")/own-apt.sh"
