@@ -102,12 +102,24 @@ void rootfs_dir_done(struct rootfs_dir *d)
 
 /* --- finding it --- */
 
+static bool is_of_another_device(const struct host *h, int fd)
+{
+	struct stat at, root;
+
+	return fstat(fd, &at) == 0 && fstat(h->root_fd, &root) == 0 && at.st_dev != root.st_dev;
+}
+
+/* What the device does not tell, since a bind mount may be of the root's own. Before Linux 5.8 there is only that. */
 static bool is_mounted(const struct host *h, const char *dir)
 {
 	_cleanup_close_ int fd = host_root_open(h, dir, O_PATH);
-	struct stat at, root;
+	struct statx s;
 
-	return fd >= 0 && fstat(fd, &at) == 0 && fstat(h->root_fd, &root) == 0 && at.st_dev != root.st_dev;
+	if (fd < 0)
+		return false;
+	if (statx(fd, "", AT_EMPTY_PATH, 0, &s) == 0 && (s.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
+		return s.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+	return is_of_another_device(h, fd);
 }
 
 struct fstab_line {
@@ -213,9 +225,13 @@ static int find_in_stateroot(const struct host *h, struct rootfs_dir *d, struct 
 	return 0;
 }
 
-static bool is_ostree_initramfs(const struct host *h)
+/* A bind mount of it, as Ignition's on Fedora CoreOS, is still the stateroot's: its writes need the same care. */
+static bool var_is_the_stateroots(const struct host *h)
 {
-	return !streq(h->root_path, "/") && faccessat(h->live_fd, "run/ostree-booted", F_OK, 0) == 0;
+	_cleanup_close_ int fd = host_root_open(h, "/var", O_PATH);
+
+	return !streq(h->root_path, "/") && faccessat(h->live_fd, "run/ostree-booted", F_OK, 0) == 0 &&
+	       (fd < 0 || !is_of_another_device(h, fd));
 }
 
 int rootfs_dir_find(const struct host *h, const char *path, struct rootfs_dir *ret, struct err *err)
@@ -236,7 +252,7 @@ int rootfs_dir_find(const struct host *h, const char *path, struct rootfs_dir *r
 	if (line.spec) {
 		below = path + line.covers;
 		r = mount_spec(line.spec, &d, err);
-	} else if (is_ostree_initramfs(h) && str_prefix(path, "/var/", &in_var) && !is_mounted(h, "/var")) {
+	} else if (str_prefix(path, "/var/", &in_var) && var_is_the_stateroots(h)) {
 		below = in_var;
 		r = find_in_stateroot(h, &d, err);
 	} else {

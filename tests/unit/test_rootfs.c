@@ -64,6 +64,27 @@ static void test_what_is_mounted_already_hides_nothing(void **state)
 	assert_int_equal(found, 0);
 }
 
+static void test_a_bind_mount_from_the_same_file_system_hides_nothing_once_it_is_there(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_ char *from = NULL, *var = NULL;
+	int before, during;
+
+	if (!can_mount(p))
+		skip();
+	from = place_path(p, "root/data/var");
+	var = place_path(p, "root/var");
+	put_text(p, "root/etc/fstab", "/data/var /var none bind 0 0\n");
+	put_dir(p, "root/data/var");
+	put_dir(p, "root/var");
+	before = find(p, CACHE);
+	assert_int_equal(mount(from, var, NULL, MS_BIND, NULL), 0);
+	during = find(p, CACHE);
+	(void)umount2(var, MNT_DETACH);
+	assert_int_equal(before, -E_CACHE_UNREACHABLE);
+	assert_int_equal(during, 0);
+}
+
 static void test_a_device_of_fstab_that_is_no_block_device_is_unreachable(void **state)
 {
 	static const char *const specs[] = { "/dev/null", "/etc", "tmpfs", "overlay", "LABEL=modulus-no-such", "/data/var" };
@@ -107,6 +128,29 @@ static void test_the_var_of_an_ostree_host_is_its_stateroots(void **state)
 	/* what is not below /var is where it is */
 	assert_int_equal(rootfs_dir_find(&p->host, "/etc/modulus", &d, &err), 0);
 	assert_false(d.stateroot);
+}
+
+static void test_a_bind_mount_of_the_stateroots_var_is_still_the_stateroots(void **state)
+{
+	struct place *p = *state;
+	_cleanup_rootfs_dir_ struct rootfs_dir d = ROOTFS_DIR_NONE;
+	_cleanup_free_ char *from = NULL, *var = NULL;
+	struct err err;
+	int r;
+
+	if (!can_mount(p))
+		skip();
+	from = place_path(p, VAR);
+	var = place_path(p, "root/var");
+	put_dir(p, VAR);
+	put_dir(p, "root/var");
+	put_text(p, "live/run/ostree-booted", "");
+	put_text(p, "live/proc/cmdline", "ostree=/ostree/boot.1/the-os/0123abcd/0\n");
+	assert_int_equal(mount(from, var, NULL, MS_BIND, NULL), 0);
+	r = rootfs_dir_find(&p->host, CACHE, &d, &err);
+	(void)umount2(var, MNT_DETACH);
+	assert_int_equal(r, 0);
+	assert_true(d.stateroot);
 }
 
 static void test_a_stateroot_that_cannot_be_told_is_unreachable(void **state)
@@ -180,8 +224,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		at_place(test_a_line_in_fstab_on_the_way_hides_what_is_below),
 		at_place(test_what_is_mounted_already_hides_nothing),
+		at_place(test_a_bind_mount_from_the_same_file_system_hides_nothing_once_it_is_there),
 		at_place(test_a_device_of_fstab_that_is_no_block_device_is_unreachable),
 		at_place(test_the_var_of_an_ostree_host_is_its_stateroots),
+		at_place(test_a_bind_mount_of_the_stateroots_var_is_still_the_stateroots),
 		at_place(test_a_stateroot_that_cannot_be_told_is_unreachable),
 		at_place(test_a_writable_root_is_left_alone),
 		at_place(test_a_read_only_root_is_writable_for_a_moment_and_as_before_then),
