@@ -7,11 +7,11 @@
 #include "cdi.h"
 
 #include <dirent.h>
-#include <elf.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <sys/stat.h>
 
+#include "library.h"
 #include "limit.h"
 #include "nvidia.h"
 #include "runtimetree.h"
@@ -25,14 +25,11 @@
  * path". Both are given, since which kind an image is of is not known.
  */
 #if defined(__x86_64__)
-#define ELF_MACHINE EM_X86_64
 #define MULTIARCH_DIR "/usr/lib/x86_64-linux-gnu"
 #elif defined(__aarch64__)
-#define ELF_MACHINE EM_AARCH64
 #define MULTIARCH_DIR "/usr/lib/aarch64-linux-gnu"
 #else
-#define ELF_MACHINE EM_PPC64 /* the one more that the driver was ever made for */
-#define MULTIARCH_DIR "/usr/lib/powerpc64le-linux-gnu"
+#define MULTIARCH_DIR "/usr/lib/powerpc64le-linux-gnu" /* the one more that the driver was ever made for */
 #endif
 static const char *const library_dirs[] = { MULTIARCH_DIR, "/usr/lib64" };
 
@@ -190,10 +187,8 @@ static bool is_library_name(const struct cdi_driver *d, const char *name)
 static bool is_library(int dirfd, const char *name)
 {
 	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	Elf64_Ehdr eh;
 
-	return fd >= 0 && pread(fd, &eh, sizeof(eh), 0) == (ssize_t)sizeof(eh) && memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 &&
-	       eh.e_ident[EI_CLASS] == ELFCLASS64 && eh.e_machine == ELF_MACHINE;
+	return library_kind(fd) == LIBRARY_OWN;
 }
 
 /* Is `name` a link that ends, by links in the same directory, at the file? */

@@ -8,11 +8,12 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 
-#include "limit.h"
+#include "library.h"
 #include "lock.h"
 #include "receive.h"
 #include "removetree.h"
@@ -122,24 +123,20 @@ void runtime_new_done(struct runtime_new *n)
 	*n = (struct runtime_new)RUNTIME_NEW_NONE;
 }
 
-/* Libraries for another word size: the tree's lib has those of the machine's own. */
-static bool is_foreign(const char *path)
-{
-	static const char *const dirs[] = { "usr/lib32/", "usr/libx32/", "usr/lib/i386-linux-gnu/" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (str_prefix(path, dirs[i], NULL))
-			return true;
-	return false;
-}
-
-/* lib/libcuda.so.1 -> ../usr/lib64/libcuda.so.1: of whatever directory, all in one; the first of a name wins. */
-static int link_library(int lib, const char *path)
+/*
+ * lib/libcuda.so.1 -> ../usr/lib64/libcuda.so.1: of whatever directory, all in one; the first of a name wins, of
+ * those that programs of 64 bits can use.
+ */
+static int link_library(int fd, int lib, const char *path)
 {
 	const char *name = strrchr(path, '/') + 1;
+	_cleanup_close_ int file = -EBADF;
 	_cleanup_free_ char *target = NULL;
 
-	if (!str_prefix(path, "usr/lib", NULL) || is_foreign(path) || !(strstr(name, ".so.") || str_suffix(name, ".so")))
+	if (!str_prefix(path, "usr/lib", NULL) || !(strstr(name, ".so.") || str_suffix(name, ".so")))
+		return 0;
+	file = open_resolve(fd, path, O_RDONLY, 0, RESOLVE_BENEATH);
+	if (library_kind(file) == LIBRARY_OTHER_WORD)
 		return 0;
 	target = str_printf("../%s", path);
 	if (!target)
@@ -154,9 +151,9 @@ static int add_layout(int fd, const struct manifest *m)
 	int r = mkdir_beneath(fd, "lib", 0755, &lib);
 
 	for (size_t i = 0; r == 0 && i < m->n_files; i++)
-		r = link_library(lib, m->files[i].path);
+		r = link_library(fd, lib, m->files[i].path);
 	for (size_t i = 0; r == 0 && i < m->n_links; i++)
-		r = link_library(lib, m->links[i].path);
+		r = link_library(fd, lib, m->links[i].path);
 	if (r < 0)
 		return r;
 	if (symlinkat("usr/bin", fd, "bin") < 0 || symlinkat("lib", fd, "lib64") < 0 ||

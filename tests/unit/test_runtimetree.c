@@ -3,6 +3,7 @@
  * Trees of libraries: one has its name when it is whole, and not before; what is not whole is not found; what
  * interrupted runs left does no harm; removing stays inside.
  */
+#include <elf.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -20,7 +21,7 @@
 #define OLD DIR "/.1.0" RUNTIME_OLD
 #define LIBRARY "usr/lib64/libgpu.so.1.0"
 
-static void make(struct sample *s, const char *content)
+static void begin(struct sample *s)
 {
 	sample_begin(s);
 	s->m->kind = KIND_RUNTIME;
@@ -29,6 +30,11 @@ static void make(struct sample *s, const char *content)
 	free(TAKE_PTR(s->m->kernel.build_id));
 	free(TAKE_PTR(s->m->kernel.vermagic));
 	strv_free(&s->m->match);
+}
+
+static void make(struct sample *s, const char *content)
+{
+	begin(s);
 	sample_file(s, "usr/bin/gpu-smi", "program", 7);
 	sample_file(s, LIBRARY, content, strlen(content));
 	sample_link(s, "usr/lib64/libgpu.so.1", "libgpu.so.1.0");
@@ -89,6 +95,66 @@ static void test_a_tree_has_its_name_when_it_is_whole(void **state)
 	install(p, "one");
 	assert_int_equal(find(p, "1.0", 0), 0);
 	assert_false(is_there(p, PART));
+}
+
+static void add_library(struct sample *s, const char *path, unsigned char class)
+{
+	const Elf64_Ehdr eh = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, class } };
+
+	sample_file(s, path, &eh, sizeof(eh));
+}
+
+/* Where lib/NAME leads, the caller's; "" if nowhere. */
+static char *linked(const struct place *p, const char *name)
+{
+	_cleanup_free_ char *path = str_printf(TREE "/lib/%s", name);
+	char target[256] = "";
+
+	assert_true(readlinkat(p->fd, path, target, sizeof(target) - 1) > 0 || errno == ENOENT);
+	return strdup(target);
+}
+
+static void test_libraries_for_32_bits_have_no_place_beside_the_others(void **state)
+{
+	static const struct {
+		const char *name, *target;
+	} cases[] = {
+		{ "libgpu.so.1.0", "../usr/lib64/libgpu.so.1.0" },
+		{ "libgpu.so.1", "../usr/lib64/libgpu.so.1" }, /* links as what they lead to */
+		{ "libgpu.so", "../usr/lib64/libgpu.so" },     /* a linker script, of those the first */
+		{ "libonly.so.2", "" },
+		{ "libonly.so", "" },
+		{ "libfar.so.3", "../usr/lib64/libfar.so.3" },
+		{ "libaway.so.1", "../usr/lib64/libaway.so.1" }, /* what leads nowhere is as it was made */
+	};
+	const struct place *p = *state;
+	_cleanup_sample_ struct sample s = { 0 };
+	_cleanup_runtime_new_ struct runtime_new n = RUNTIME_NEW_NONE;
+	_cleanup_bundle_ struct bundle *b = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct err err = { 0 };
+
+	begin(&s);
+	add_library(&s, "usr/lib/i386-linux-gnu/libfar.so.3", ELFCLASS32);
+	add_library(&s, "usr/lib/libgpu.so.1.0", ELFCLASS32);
+	add_library(&s, "usr/lib/libonly.so.2", ELFCLASS32);
+	add_library(&s, "usr/lib64/libfar.so.3", ELFCLASS64);
+	sample_file(&s, "usr/lib64/libgpu.so", "GROUP ( libgpu.so.1 )", 21);
+	add_library(&s, "usr/lib64/libgpu.so.1.0", ELFCLASS64);
+	sample_link(&s, "usr/lib/libgpu.so.1", "libgpu.so.1.0");
+	sample_link(&s, "usr/lib/libonly.so", "libonly.so.2");
+	sample_link(&s, "usr/lib64/libaway.so.1", "libaway.so.1.0");
+	sample_link(&s, "usr/lib64/libgpu.so.1", "libgpu.so.1.0");
+	sample_seal(&s);
+	unpack(p, &s, &b, &n);
+	if (runtime_new_publish(&n, b, &path, &err) < 0)
+		fail_msg("%s", err.text);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *target = linked(p, cases[i].name);
+
+		if (!streq(target, cases[i].target))
+			fail_msg("%s -> \"%s\"", cases[i].name, target);
+	}
 }
 
 static void test_only_whoever_signed_it_makes_it_believed(void **state)
@@ -365,6 +431,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		at_place(test_a_tree_has_its_name_when_it_is_whole),
+		at_place(test_libraries_for_32_bits_have_no_place_beside_the_others),
 		at_place(test_only_whoever_signed_it_makes_it_believed),
 		at_place(test_what_is_not_whole_is_not_found),
 		at_place(test_each_byte_is_verified_on_demand),
