@@ -184,6 +184,8 @@
 #define LIMIT_REMOVE_DEPTH (LIMIT_PATH_BYTES / 2 + 2)
 /* A node with 10,000 mounts has 3 MB. */
 #define LIMIT_MOUNTINFO_BYTES (16u << 20)
+/* One for each container, 500 pods of three, and for each service of systemd that has its own. */
+#define LIMIT_MOUNT_NAMESPACES 4096u
 
 /* --- the next kernel --- */
 /* Debian's vmlinux is 45 MiB; a kernel with everything built in is below 200. */

@@ -196,19 +196,60 @@ static bool line_is_of(const char *line, const char *tree)
 	return false;
 }
 
-/* Does somebody in our mount name space have it, or something in it? Where that is not known: yes. */
-static bool is_mounted(const struct host *h, const char *tree)
+static bool lines_are_of(char *text, const char *tree)
 {
-	_cleanup_free_ char *text = NULL;
 	char *save = NULL;
-	size_t len;
 
-	if (host_live_read(h, "/proc/self/mountinfo", LIMIT_MOUNTINFO_BYTES, &text, &len) < 0)
-		return true;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (line_is_of(line, tree))
 			return true;
 	return false;
+}
+
+/*
+ * Does the process' mount namespace have it, or something in it? One that is among `seen` already is not read again.
+ * A process that is gone, or waits for its parent only (-EINVAL), has none. -E2BIG: of so many nobody knows; -errno.
+ */
+static int process_has_mounted(int proc, const char *pid, const char *tree, struct strv *seen)
+{
+	_cleanup_close_ int dir = openat(proc, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -EBADF;
+	_cleanup_free_ char *text = NULL;
+	char space[64]; /* "mnt:[4026531841]" */
+	ssize_t n;
+	size_t len;
+	int r;
+
+	fd = dir < 0 ? -1 : openat(dir, "mountinfo", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT || errno == ESRCH || errno == EINVAL ? 0 : -errno;
+	n = readlinkat(dir, "ns/mnt", space, sizeof(space) - 1);
+	space[n < 0 ? 0 : n] = '\0'; /* one that cannot be told is one more */
+	if (*space && strv_has(seen, space))
+		return 0;
+	if (seen->n == LIMIT_MOUNT_NAMESPACES)
+		return -E2BIG;
+	r = strv_add(seen, space);
+	if (r == 0)
+		r = read_whole(fd, LIMIT_MOUNTINFO_BYTES, &text, &len);
+	return r < 0 ? r : lines_are_of(text, tree);
+}
+
+/*
+ * Does anybody have it mounted, or something in it? A container's mounts are in its own namespace. Where that is not
+ * known: yes. It is not where process 1 is not seen, since others are hidden then too (proc(5), hidepid=).
+ */
+static bool is_mounted(const struct host *h, const char *tree)
+{
+	_cleanup_close_ int proc = host_live_open(h, "/proc", O_RDONLY | O_DIRECTORY);
+	_cleanup_strv_ struct strv names = { 0 }, seen = { 0 };
+	uint64_t pid;
+
+	if (proc < 0 || tree_names(proc, &names) < 0 || !strv_has(&names, "1"))
+		return true;
+	for (size_t i = 0; i < names.n; i++)
+		if (parse_u64(names.v[i], &pid) == 0 && process_has_mounted(proc, names.v[i], tree, &seen) != 0)
+			return true;
+	return seen.n == 0;
 }
 
 /* It loses its name before it loses a file. */

@@ -60,8 +60,8 @@ int runtime_tree_distrust(const struct host *h, const struct runtime_tree *t, st
 
 /*
  * Trees of this driver in RUNTIME_DIR but those of the versions in `keep`, what interrupted runs left, and
- * what was replaced; never what `active` (a path, may be NULL) is, or something that is mounted somewhere.
- * dry: only says which. Their paths are added to *ret. -errno, -ENOMEM.
+ * what was replaced; never what `active` (a path, may be NULL) is, or something that is mounted somewhere,
+ * in whatever mount namespace. dry: only says which. Their paths are added to *ret. -errno, -ENOMEM.
  */
 int runtime_tidy(const struct host *h, const char *name, const struct strv *keep, const char *active, bool dry,
 		 struct strv *ret, struct err *err) _must_check_;

@@ -508,17 +508,18 @@ def test_an_old_version_is_there_until_a_boot_was_good(host):
     assert f"/{TREE}: removed" in done.lines
 
 
+@pytest.mark.parametrize("process", [1, 4321], ids=["host", "container"])
 @pytest.mark.parametrize("field", ["{} /mnt/x", "/ /var/lib/modulus/runtime/gpu/1.0/usr"])
-def test_a_version_that_is_mounted_is_not_removed(host, field):
+def test_a_version_that_is_mounted_is_not_removed(host, field, process):
     host.ship(made().build())
     host.finish()
     next_version(host)
     host.finish()
     host.forget_modules()
     field = field.format("/lib/modulus/runtime/gpu/1.0/usr/lib64")     # a /var of its own
-    host.write_live("proc/self/mountinfo", f"1 0 253:1 / / rw - ext4 /dev/vda1 rw\n2 1 253:2 {field} rw - ext4 /dev/vda2 rw\n")
+    host.mounts(f"2 1 253:2 {field} rw - ext4 /dev/vda2 rw\n", process)
     assert host.boot("bless").code == DONE and host.entries == ["1.0", "1.1"]
-    host.write_live("proc/self/mountinfo", "1 0 253:1 / / rw - ext4 /dev/vda1 rw\n")
+    host.mounts("", process)
     assert host.boot("bless").code == DONE and host.entries == ["1.1"]
 
 

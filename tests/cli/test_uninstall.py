@@ -253,11 +253,11 @@ def test_a_run_that_was_interrupted_anywhere_is_ended_by_the_next(host, tmp_path
 
 def test_a_tree_that_is_mounted_in_a_container_stays_and_goes_later(host):
     host.install()
-    host.write_live("proc/self/mountinfo", "9 1 253:1 /var/lib/modulus/runtime/gpu/1.0 /usr/local/nvidia ro - ext4 /dev/vda1 ro\n")
+    host.mounts("9 1 253:1 /var/lib/modulus/runtime/gpu/1.0 /usr/local/nvidia ro - ext4 /dev/vda1 ro\n", process=4321)
     lines = host.uninstall()
     assert "/var/lib/modulus/runtime/gpu/1.0" in host.paths(lines, "kept")
     assert (host.root / "var/lib/modulus/runtime/gpu/1.0/usr/bin/gpu-smi").exists()
-    host.write_live("proc/self/mountinfo", "1 0 253:1 / / ro - ext4 /dev/vda1 ro\n")
+    shutil.rmtree(host.live / "proc/4321")
     host.uninstall()
     assert not (host.root / "var/lib/modulus").exists()
 

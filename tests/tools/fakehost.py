@@ -46,7 +46,7 @@ class Machine:
         self.write_live("proc/sys/kernel/osrelease", RELEASE + "\n")
         self.write_live("proc/sys/kernel/tainted", "0\n")
         self.write_live("proc/sys/kernel/random/boot_id", "01234567-89ab-cdef-0123-456789abcdef\n")
-        self.write_live("proc/self/mountinfo", "1 0 253:1 / / ro - ext4 /dev/vda1 ro\n")
+        self.mounts("")
         self.cmdline("ro quiet")
         self.build_id(BUILD_ID)
         self.write_root("etc/systemd/system/multi-user.target.wants/modulus-finish.service", "[Service]\n")
@@ -68,6 +68,17 @@ class Machine:
         if hexadecimal:
             notes += note(b"GNU\0", 3, bytes.fromhex(hexadecimal))
         self.write_live("sys/kernel/notes", notes)
+
+    def mounts(self, more: str, process: int = 1) -> None:
+        """What is mounted besides the root where a process is: process 1, or one in a container."""
+        text = "1 0 253:1 / / ro - ext4 /dev/vda1 ro\n" + more
+        self.write_live(f"proc/{process}/mountinfo", text)
+        link = self.live / f"proc/{process}/ns/mnt"
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"mnt:[{process}]")
+        if process == 1:
+            self.write_live("proc/self/mountinfo", text)
 
     def device(self, modalias: str = GPU, address: str = ADDRESS, nodes: tuple[str, ...] = ()) -> None:
         folder = self.live / "sys/bus/pci/devices" / address

@@ -5,10 +5,12 @@
  */
 #include <elf.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "limit.h"
 #include "lock.h"
 #include "removetree.h"
 #include "runtimelinks.h"
@@ -279,7 +281,7 @@ static void test_tidying_leaves_what_is_kept_active_or_mounted(void **state)
 	const struct place *p = *state;
 	size_t n;
 
-	put_text(p, "live/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+	put_text(p, "live/proc/1/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
 		 "2 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/3/usr/lib64 /mnt rw - ext4 /dev/sda2 rw\n"
 		 "3 1 8:3 / /var/lib/modulus/runtime/" SAMPLE_NAME "/4/usr rw - ext4 /dev/sda3 rw\n"
 		 "4 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/55 /mnt2 rw - ext4 /dev/sda2 rw\n");
@@ -300,13 +302,148 @@ static void test_tidying_leaves_what_is_kept_active_or_mounted(void **state)
 	assert_false(is_there(p, OLD));
 }
 
+#define NO_TREE "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+#define A_TREE "2 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/1 /usr/local/gpu rw - ext4 /dev/sda2 rw\n"
+
+static void put_process(const struct place *p, const char *pid, const char *space, const char *mounts)
+{
+	_cleanup_free_ char *file = str_printf("live/proc/%s/mountinfo", pid);
+	_cleanup_free_ char *link = str_printf("live/proc/%s/ns/mnt", pid);
+
+	put_text(p, file, mounts);
+	put_link(p, link, space);
+}
+
+/* Makes a tree, and is it kept? */
+static bool is_kept_now(const struct place *p)
+{
+	size_t n;
+
+	put_text(p, DIR "/1/x", "x");
+	assert_int_equal(tidy(p, "2", NULL, false, &n), 0);
+	assert_int_equal(n, !is_there(p, DIR "/1"));
+	return is_there(p, DIR "/1");
+}
+
+static void test_a_tree_that_a_container_has_mounted_in_its_own_namespace_is_kept(void **state)
+{
+	const struct place *p = *state;
+
+	put_process(p, "1", "mnt:[1]", NO_TREE);
+	assert_false(is_kept_now(p));
+	put_process(p, "4321", "mnt:[2]", NO_TREE A_TREE);
+	assert_true(is_kept_now(p));
+	put_text(p, "live/proc/4321/mountinfo", NO_TREE);
+	assert_false(is_kept_now(p));
+}
+
+static void test_a_process_that_is_gone_has_nothing_mounted(void **state)
+{
+	const struct place *p = *state;
+
+	put_process(p, "1", "mnt:[1]", NO_TREE);
+	put_dir(p, "live/proc/20");
+	put_link(p, "live/proc/21", "away");
+	put_text(p, "live/proc/acpi/mountinfo", A_TREE); /* no process */
+	assert_false(is_kept_now(p));
+}
+
+static void test_what_cannot_be_seen_may_be_mounted(void **state)
+{
+	const struct place *p = *state;
+
+	put_process(p, "20", "mnt:[1]", NO_TREE);
+	assert_true(is_kept_now(p)); /* process 1 is hidden, and who knows who else */
+	put_process(p, "1", "mnt:[1]", NO_TREE);
+	assert_false(is_kept_now(p));
+	put_dir(p, "live/proc/21/mountinfo");
+	assert_true(is_kept_now(p));
+}
+
+static void test_each_mount_namespace_is_read_once_and_so_many_at_most(void **state)
+{
+	const struct place *p = *state;
+
+	put_process(p, "1", "mnt:[1]", NO_TREE);
+	put_process(p, "10", "mnt:[1]", A_TREE); /* as nobody could see it: not read */
+	for (unsigned int i = 2; i <= LIMIT_MOUNT_NAMESPACES; i++) {
+		_cleanup_free_ char *pid = str_printf("%u", 1000 + i), *space = str_printf("mnt:[%u]", i);
+
+		put_process(p, pid, space, NO_TREE);
+	}
+	assert_false(is_kept_now(p));
+	put_process(p, "999999", "mnt:[2]", NO_TREE); /* by its number the last one */
+	assert_false(is_kept_now(p));
+	put_process(p, "999998", "mnt:[0]", NO_TREE);
+	assert_true(is_kept_now(p));
+}
+
+/* A process of its own mount namespace that has the tree mounted in it, until `gate` is closed. */
+static pid_t start_container(const char *tree, int gate)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount(tree, "/tmp", NULL, MS_BIND, NULL) < 0)
+			_exit(1);
+		close(ready[0]);
+		(void)!write(ready[1], "", 1);
+		(void)!read(gate, &byte, 1);
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void test_real_namespaces_are_looked_into_and_the_dead_are_not(void **state)
+{
+	const struct place *p = *state;
+	_cleanup_host_ struct host h = { .root_fd = -EBADF, .live_fd = -EBADF };
+	_cleanup_strv_ struct strv none = { 0 }, said = { 0 };
+	_cleanup_free_ char *root = NULL, *dir = NULL, *file = NULL, *tree = NULL;
+	bool kept, gone;
+	struct err err;
+	int gate[2];
+	pid_t pid;
+
+	if (!can_mount(p))
+		skip();
+	root = place_path(p, "root");
+	dir = str_printf(DIR "/1.%d", (int)getpid()); /* another test may run beside this one */
+	file = str_printf("%s/x", dir);
+	tree = place_path(p, dir);
+	put_text(p, file, "x");
+	assert_int_equal(host_open(root, NULL, &h, &err), 0);
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	pid = start_container(tree, gate[0]);
+	assert_int_equal(runtime_tidy(&h, SAMPLE_NAME, &none, NULL, false, &said, &err), 0);
+	kept = is_there(p, file);
+	assert_int_equal(write(gate[1], "", 1), 1);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0); /* and it stays a zombie */
+	assert_int_equal(runtime_tidy(&h, SAMPLE_NAME, &none, NULL, false, &said, &err), 0);
+	gone = !is_there(p, file);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(gate[0]);
+	close(gate[1]);
+	assert_true(kept);
+	assert_true(gone);
+}
+
 static void test_all_trees_of_a_driver_go_but_the_mounted_one(void **state)
 {
 	_cleanup_strv_ struct strv gone = { 0 }, kept = { 0 }, names = { 0 };
 	const struct place *p = *state;
 	struct err err;
 
-	put_text(p, "live/proc/self/mountinfo", "2 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/3 /mnt rw - ext4 /dev/sda2 rw\n");
+	put_text(p, "live/proc/1/mountinfo", "2 1 8:2 /lib/modulus/runtime/" SAMPLE_NAME "/3 /mnt rw - ext4 /dev/sda2 rw\n");
 	put_text(p, DIR "/2/usr/lib64/x", "x");
 	put_text(p, DIR "/3/usr/lib64/x", "x");
 	put_text(p, OLD "/x", "x");
@@ -325,7 +462,7 @@ static void test_all_trees_of_a_driver_go_but_the_mounted_one(void **state)
 	assert_string_equal(kept.v[0], RUNTIME_DIR "/" SAMPLE_NAME "/3");
 	assert_int_equal(count_entries(p, DIR), 1);
 	assert_false(is_there(p, "live" RUNTIME_DIR_LIVE "/" SAMPLE_NAME));
-	put_text(p, "live/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
+	put_text(p, "live/proc/1/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
 	assert_int_equal(runtime_remove(&p->host, SAMPLE_NAME, false, &gone, &kept, &err), 0);
 	assert_false(is_there(p, DIR));
 	assert_true(is_there(p, "root" RUNTIME_DIR "/other/1/x"));
@@ -439,6 +576,11 @@ int main(void)
 		at_place(test_what_every_crash_left_is_gone_with_the_next_tree),
 		at_place(test_two_do_not_make_the_same_tree),
 		at_place(test_tidying_leaves_what_is_kept_active_or_mounted),
+		at_place(test_a_tree_that_a_container_has_mounted_in_its_own_namespace_is_kept),
+		at_place(test_a_process_that_is_gone_has_nothing_mounted),
+		at_place(test_what_cannot_be_seen_may_be_mounted),
+		at_place(test_each_mount_namespace_is_read_once_and_so_many_at_most),
+		at_place(test_real_namespaces_are_looked_into_and_the_dead_are_not),
 		at_place(test_all_trees_of_a_driver_go_but_the_mounted_one),
 		at_place(test_links_of_ours_go_and_those_of_others_stay),
 		at_place(test_where_mounts_are_not_known_nothing_is_removed),
