@@ -184,7 +184,8 @@ static bool line_is_of(const char *line, const char *tree)
 
 	if (sscanf(line, "%*d %*d %*s %ms %ms", &root, &point) != 2)
 		return false;
-	if (!str_prefix(tree, "/var/lib", &below)) /* the file system may begin anywhere above */
+	/* the file system may begin anywhere above; that of the tree in memory begins at /run */
+	if (!str_prefix(tree, "/var/lib", &below) && !str_prefix(tree, "/run", &below))
 		below = tree;
 	places[0] = root;
 	places[1] = point;

@@ -337,6 +337,22 @@ static void test_a_tree_that_a_container_has_mounted_in_its_own_namespace_is_kep
 	assert_false(is_kept_now(p));
 }
 
+static void test_a_tree_in_memory_that_a_container_has_mounted_is_kept(void **state)
+{
+	_cleanup_strv_ struct strv gone = { 0 }, kept = { 0 };
+	const struct place *p = *state;
+	struct err err;
+
+	put_process(p, "1", "mnt:[1]", NO_TREE);
+	put_process(p, "4321", "mnt:[2]",
+		    "2 1 0:24 /modulus/runtime/" SAMPLE_NAME "/1 /usr/local/gpu ro - tmpfs tmpfs rw\n"); /* of what is at /run */
+	put_text(p, "live" RUNTIME_DIR_LIVE "/" SAMPLE_NAME "/1/x", "x");
+	assert_int_equal(runtime_remove(&p->host, SAMPLE_NAME, false, &gone, &kept, &err), 0);
+	assert_int_equal(gone.n, 0);
+	assert_int_equal(kept.n, 1);
+	assert_true(is_there(p, "live" RUNTIME_DIR_LIVE "/" SAMPLE_NAME "/1/x"));
+}
+
 static void test_a_process_that_is_gone_has_nothing_mounted(void **state)
 {
 	const struct place *p = *state;
@@ -577,6 +593,7 @@ int main(void)
 		at_place(test_two_do_not_make_the_same_tree),
 		at_place(test_tidying_leaves_what_is_kept_active_or_mounted),
 		at_place(test_a_tree_that_a_container_has_mounted_in_its_own_namespace_is_kept),
+		at_place(test_a_tree_in_memory_that_a_container_has_mounted_is_kept),
 		at_place(test_a_process_that_is_gone_has_nothing_mounted),
 		at_place(test_what_cannot_be_seen_may_be_mounted),
 		at_place(test_each_mount_namespace_is_read_once_and_so_many_at_most),
