@@ -14,6 +14,7 @@
 #include "cdi.h"
 #include "child.h"
 #include "limit.h"
+#include "lock.h"
 #include "log.h"
 #include "machine.h"
 #include "modules.h"
@@ -240,6 +241,15 @@ static int hand_out(const struct host *h, json_t *status, bool network)
 	return r;
 }
 
+/* One after the other where that can be had in time; a boot does not fail for it. */
+static void lock_patiently(const struct host *h, uint64_t wait_us, int *ret_lock)
+{
+	struct err err;
+
+	if (lock_machine(h, wait_us, ret_lock, &err) < 0)
+		log_warning("%s", err.text);
+}
+
 int finish_complete(const struct host *h, json_t *status)
 {
 	end_trials(h, status);
@@ -249,9 +259,12 @@ int finish_complete(const struct host *h, json_t *status)
 
 int finish_runtime_run(const struct host *h)
 {
+	_cleanup_close_ int lock = -EBADF;
 	json_t *status = NULL;
-	int r = status_read(h, &status);
+	int r;
 
+	lock_patiently(h, LIMIT_LOCK_COMMAND_US, &lock);
+	r = status_read(h, &status);
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME,
 			  r == -ENOENT ? "modulus boot has not run since this machine started" : strerror(-r));
@@ -263,17 +276,18 @@ int finish_runtime_run(const struct host *h)
 
 int finish_run(const struct host *h)
 {
-	int r, code = EXIT_DONE;
+	_cleanup_close_ int lock = -EBADF;
 	json_t *status = NULL;
+	int r = status_read(h, &status), code = r == -ENOENT ? boot_run(h) : EXIT_DONE;
+	const bool booted = r != -ENOENT;
 	struct err err;
 
+	json_decref(status); /* somebody may change it before the lock is ours */
+	status = NULL;
+	lock_patiently(h, LIMIT_LOCK_US, &lock);
 	r = status_read(h, &status);
-	if (r == -ENOENT) {
-		code = boot_run(h);
-		r = status_read(h, &status);
-	} else if (r == 0 && load_late(h, status, &err) < 0) {
+	if (r == 0 && booted && load_late(h, status, &err) < 0)
 		log_warning("%s", err.text);
-	}
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	else

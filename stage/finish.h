@@ -22,8 +22,8 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 void finish_tell_engines(const struct host *h, json_t *status);
 
 /*
- * After all drivers: closes the attempts, installs libraries, tells container engines, labels, and writes status.json with the mark
- * that this was done. -errno of the write, which is said.
+ * After all drivers, with the machine's lock: closes the attempts, installs libraries, tells container engines, labels,
+ * and writes status.json with the mark that this was done. -errno of the write, which is said.
  */
 int finish_complete(const struct host *h, json_t *status) _must_check_;
 

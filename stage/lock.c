@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * lock.c - taken at the beginning of every command that writes. Out: an empty file below /run, which
- * nothing removes: another process may wait for it. Power loss: no lock outlives its process.
+ * lock.c - taken at the beginning of every command that writes. Out: a file below /run with the number of the process
+ * that holds it or held it last, which nothing removes: another process may wait for it. Power loss: no lock outlives
+ * its process.
  */
 #include "lock.h"
 
@@ -17,17 +18,32 @@ int lock_file(int fd)
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	if (fcntl(fd, F_SETLK, &whole) == 0)
+	if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
 		return 0;
 	return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno; /* fcntl(2): either, for another's lock */
 }
 
-/* The process that holds it; 0: none any more, or one of another PID namespace. */
+/* Who waits tells it to a person. A file system that takes no more costs him the number only. */
+static void say_holder(int fd)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (ftruncate(fd, 0) == 0)
+		(void)!pwrite(fd, text, (size_t)n, 0);
+}
+
+/* The process that holds it; 0: none any more, or it has not said so yet. */
 static int holder(int fd)
 {
 	struct flock other = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char text[16] = "";
 
-	return fcntl(fd, F_GETLK, &other) == 0 && other.l_type != F_UNLCK ? (int)other.l_pid : 0;
+	if (fcntl(fd, F_OFD_GETLK, &other) < 0 || other.l_type == F_UNLCK)
+		return 0;
+	if (other.l_pid > 0) /* a record lock, of another program */
+		return (int)other.l_pid;
+	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? (int)strtol(text, NULL, 10) : 0;
 }
 
 int lock_machine(const struct host *h, uint64_t wait_us, int *ret_fd, struct err *err)
@@ -52,6 +68,7 @@ int lock_machine(const struct host *h, uint64_t wait_us, int *ret_fd, struct err
 			       (unsigned long long)(wait_us / 1000000));
 	if (r < 0)
 		return err_sys(err, r, "%s/%s", STATUS_DIR, LOCK_NAME);
+	say_holder(fd);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lock.h - one at a time: the commands that load drivers or change the cache, and the writers of one
- * file. Record locks (fcntl(2)): they belong to the process alone, so a child that hangs in a module's
- * init does not keep them, and whatever ends the process ends them.
+ * file. Locks of the open file (F_OFD_SETLK, fcntl(2)): record locks would be gone as soon as the process closes any
+ * other descriptor of that file. A second one in the same process waits like everybody else's. Whatever ends the
+ * process ends them, also where a child hangs in a module's init: it has closed what it inherited (child.h).
  */
 #ifndef MODULUS_LOCK_H
 #define MODULUS_LOCK_H
@@ -16,7 +17,7 @@
  */
 int lock_machine(const struct host *h, uint64_t wait_us, int *ret_fd, struct err *err) _must_check_;
 
-/* A file open for writing becomes this process' own, until it is closed. -EBUSY: another's; -errno. */
+/* A file open for writing is ours alone, until this descriptor is closed. -EBUSY: somebody else's; -errno. */
 int lock_file(int fd) _must_check_;
 
 #endif

@@ -12,7 +12,6 @@
 #include "choose.h"
 #include "jsontext.h"
 #include "limit.h"
-#include "lock.h"
 #include "log.h"
 #include "machine.h"
 #include "nvidia.h"
@@ -282,15 +281,12 @@ static int run_machine(const struct host *h, const struct machine *m, json_t *st
 
 int runtime_run(const struct host *h, json_t *status, bool network, bool *ret_wanted, struct err *err)
 {
-	_cleanup_close_ int lock = -EBADF;
 	_cleanup_machine_ struct machine m = { 0 };
 	int r;
 
 	*ret_wanted = false;
 	if (!has_loaded(status)) /* a machine without devices reads nothing */
 		return 0;
-	if (lock_machine(h, network ? LIMIT_LOCK_COMMAND_US : LIMIT_LOCK_US, &lock, err) < 0)
-		log_warning("%s", err->text);
 	r = machine_read(h, &m, err);
 	if (r == 0 && !m.config.off)
 		r = run_machine(h, &m, status, network, ret_wanted, err);

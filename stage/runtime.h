@@ -14,8 +14,9 @@
 #define RUNTIME_UNIT "modulus-runtime.service"
 
 /*
- * For each driver of status.json that is loaded: the best bundle of exactly its version becomes the active tree,
- * which costs a look when it is that already. The outcome is the driver's member "runtime", for status.json:
+ * The caller has the machine's lock (lock.h), or could not have it in time. For each driver of status.json that is
+ * loaded: the best bundle of exactly its version becomes the active tree, which costs a look when it is that already.
+ * The outcome is the driver's member "runtime", for status.json:
  * null, where nobody asked for libraries and none are here, or
  * {"reason": WORD, "text": TEXT, "version": V, "digest": HEX or null, "origin": PLACE or null (it was there),
  *  "path": TREE or null, "link": PATH or null, "programs": DIR or null, "extension": BOOL, "warnings": [TEXT]}.

@@ -13,6 +13,7 @@ import pytest
 
 from bundlemaker import RELEASE, modules
 from program import CONFIG, DONE, KERNEL, MODULUS, NO_BUNDLE, SYSTEM, USAGE, environment, modulus
+from tracing import needs_strace
 
 TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "ignition/units/modulus@.service"
 
@@ -140,6 +141,24 @@ def test_instances_that_start_at_once_come_one_after_the_other(gpu):
     assert [code for code, *_ in done] == [DONE, DONE]
     status = json.loads(gpu.status_file.read_text())
     assert {entry["name"]: entry["reason"] for entry in status["drivers"]} == {"gpu": "loaded", "other": "no-device"}
+
+
+@needs_strace
+def test_an_instance_has_the_lock_until_its_report_is_written(gpu):
+    """Its libraries, too, want the lock; the next instance would enter behind them."""
+    folder = gpu.live / "run/modulus"
+    traced = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", folder, "-e", "inject=renameat:delay_enter=1000000"]
+    with subprocess.Popen([*traced, MODULUS, "finish", *gpu.roots, "--driver", "gpu-1.0"], stderr=subprocess.DEVNULL,
+                          env=environment()) as instance:
+        until = time.monotonic() + 20
+        while not list(folder.glob(".status.json*")) and time.monotonic() < until:
+            time.sleep(0.02)
+        with open(folder / "lock", "r+") as handle:
+            with pytest.raises(BlockingIOError):
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert not gpu.status_file.exists()
+        assert instance.wait(20) == DONE
+    assert json.loads(gpu.status_file.read_text())["finish"]
 
 
 def test_status_of_the_unit_has_the_reason(gpu, tmp_path):
