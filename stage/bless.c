@@ -82,7 +82,7 @@ static void prune_runtimes(const struct host *h)
 
 int bless_run(const struct host *h)
 {
-	json_t *status, *d;
+	json_t *status, *was, *d;
 	struct err err;
 	size_t i;
 	bool blessed = false;
@@ -94,6 +94,7 @@ int bless_run(const struct host *h)
 			  r == -ENOENT ? "modulus boot has not run since this machine started" : strerror(-r));
 		return EXIT_SYSTEM;
 	}
+	was = json_deep_copy(status);
 	json_array_foreach(json_object_get(status, "drivers"), i, d) {
 		int q = bless_driver(h, status, d, &err);
 
@@ -105,10 +106,11 @@ int bless_run(const struct host *h)
 	}
 	if (r == 0) {
 		json_object_set_new(status, "blessed", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
-		r = status_write(h, status);
+		r = status_update(h, was, status);
 		if (r < 0)
 			log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	}
+	json_decref(was);
 	json_decref(status);
 	if (r == 0 && blessed)
 		tidy(h);

@@ -22,7 +22,7 @@ struct byhand {
 	const struct byhand_request *req;
 	struct machine machine;
 	struct boot boot;
-	json_t *status;
+	json_t *status, *was; /* and as it was read, or written last */
 	bool began;  /* nothing ran in this boot before: there was no status.json */
 	bool loaded; /* a whole driver: what finish does for it is still to be done */
 	int lock;
@@ -32,6 +32,7 @@ static void byhand_end(struct byhand *b)
 {
 	network_release(b->req->host);
 	machine_done(&b->machine);
+	json_decref(b->was);
 	json_decref(b->status);
 	close_fdp(&b->lock);
 }
@@ -58,6 +59,7 @@ static int byhand_begin(struct byhand *b, const struct byhand_request *req, stru
 	b->began = r == 0 && status_read(h, &b->status) == -ENOENT;
 	if (r == 0 && !b->status)
 		r = status_begin(h, &b->machine.kernel, &b->status, err);
+	b->was = json_deep_copy(b->status);
 	return r;
 }
 
@@ -89,11 +91,18 @@ static const struct driver *find_driver(const struct byhand *b, const char *name
 }
 
 /* Who ran nothing but a module by hand did not do boot's work: finish would take a status.json for that. */
-static int say_status(const struct byhand *b, struct err *err)
+static int say_status(struct byhand *b, struct err *err)
 {
-	int r = !b->began || b->loaded ? status_write(b->req->host, b->status) : 0;
+	int r;
 
-	return r < 0 ? err_sys(err, r, STATUS_DIR "/" STATUS_NAME) : 0;
+	if (b->began && !b->loaded)
+		return 0;
+	r = status_update(b->req->host, b->was, b->status);
+	if (r < 0)
+		return err_sys(err, r, STATUS_DIR "/" STATUS_NAME);
+	json_decref(b->was);
+	b->was = json_deep_copy(b->status);
+	return 0;
 }
 
 /* --- load --- */
@@ -380,7 +389,7 @@ static int run(const struct byhand_request *req, int (*one)(struct byhand *b, co
 		log_error("%s: %s: %s", req->names->v[i], reason_word(q), err.text);
 		code = code == EXIT_DONE ? (int)reason_exit(q) : code;
 	}
-	if (b.loaded && finish_complete(req->host, b.status) < 0)
+	if (b.loaded && finish_complete(req->host, b.was, b.status) < 0)
 		code = code == EXIT_DONE ? EXIT_SYSTEM : code;
 	return code;
 }

@@ -228,14 +228,14 @@ int finish_shutdown_run(const struct host *h)
 }
 
 /* What the host and its containers get of the drivers that are live. */
-static int hand_out(const struct host *h, json_t *status, bool network)
+static int hand_out(const struct host *h, const json_t *was, json_t *status, bool network)
 {
 	int r;
 
 	bring_runtimes(h, status, network);
 	finish_tell_engines(h, status);
 	relabel(h, status);
-	r = status_write(h, status);
+	r = status_update(h, was, status);
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	return r;
@@ -250,26 +250,28 @@ static void lock_patiently(const struct host *h, uint64_t wait_us, int *ret_lock
 		log_warning("%s", err.text);
 }
 
-int finish_complete(const struct host *h, json_t *status)
+int finish_complete(const struct host *h, const json_t *was, json_t *status)
 {
 	end_trials(h, status);
 	json_object_set_new(status, "finish", json_pack("{s:I}", "at_us", (json_int_t)now_us()));
-	return hand_out(h, status, false);
+	return hand_out(h, was, status, false);
 }
 
 int finish_runtime_run(const struct host *h)
 {
 	_cleanup_close_ int lock = -EBADF;
-	json_t *status = NULL;
+	json_t *status = NULL, *was;
 	int r;
 
 	lock_patiently(h, LIMIT_LOCK_COMMAND_US, &lock);
 	r = status_read(h, &status);
+	was = json_deep_copy(status);
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME,
 			  r == -ENOENT ? "modulus boot has not run since this machine started" : strerror(-r));
 	else
-		r = hand_out(h, status, true);
+		r = hand_out(h, was, status, true);
+	json_decref(was);
 	json_decref(status);
 	return r < 0 ? EXIT_SYSTEM : EXIT_DONE;
 }
@@ -277,7 +279,7 @@ int finish_runtime_run(const struct host *h)
 int finish_run(const struct host *h)
 {
 	_cleanup_close_ int lock = -EBADF;
-	json_t *status = NULL;
+	json_t *status = NULL, *was;
 	int r = status_read(h, &status), code = r == -ENOENT ? boot_run(h) : EXIT_DONE;
 	const bool booted = r != -ENOENT;
 	struct err err;
@@ -286,12 +288,14 @@ int finish_run(const struct host *h)
 	status = NULL;
 	lock_patiently(h, LIMIT_LOCK_US, &lock);
 	r = status_read(h, &status);
+	was = json_deep_copy(status);
 	if (r == 0 && booted && load_late(h, status, &err) < 0)
 		log_warning("%s", err.text);
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
 	else
-		r = finish_complete(h, status);
+		r = finish_complete(h, was, status);
+	json_decref(was);
 	json_decref(status);
 	return r < 0 && code == EXIT_DONE ? EXIT_SYSTEM : code;
 }

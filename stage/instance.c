@@ -103,7 +103,7 @@ static int is_loaded(const json_t *status, const struct driver *d, struct err *e
 /* --- the run --- */
 
 /* Everything but the status' end. *ret_name: of the driver, once it is known; a string of the configuration's. */
-static int serve(struct boot *b, const char *instance, struct machine *m, json_t **ret_status, const char **ret_name,
+static int serve(struct boot *b, const char *instance, struct machine *m, json_t *status, const char **ret_name,
 		 struct err *err)
 {
 	struct own_copy copy;
@@ -117,9 +117,7 @@ static int serve(struct boot *b, const char *instance, struct machine *m, json_t
 	free(d->version);
 	d->version = version; /* counts instead of the file's */
 	*ret_name = d->name;
-	r = status_begin(b->host, b->kernel, ret_status, err);
-	if (r == 0)
-		r = is_loaded(*ret_status, d, err);
+	r = is_loaded(status, d, err);
 	if (r == 1)
 		log_info("%s: version %s is loaded already", d->name, d->version);
 	if (r != 0)
@@ -132,7 +130,7 @@ static int serve(struct boot *b, const char *instance, struct machine *m, json_t
 	if (r < 0)
 		return err_sys(err, r, "devices");
 	b->until_us = boot_until(&m->config);
-	return finish_driver(b, d, *ret_status, "", err);
+	return finish_driver(b, d, status, "", err);
 }
 
 int instance_run(const struct host *h, const char *instance)
@@ -143,18 +141,21 @@ int instance_run(const struct host *h, const char *instance)
 			  .devices = &m.devices };
 	const char *name = NULL;
 	const json_t *entry;
-	json_t *status = NULL;
+	json_t *status = NULL, *was;
 	struct err err;
 	int r = lock_machine(h, LIMIT_LOCK_COMMAND_US, &lock, &err), code;
 
 	if (r == 0)
 		r = machine_read(h, &m, &err);
+	if (r == 0)
+		r = status_begin(h, &m.kernel, &status, &err);
+	was = json_deep_copy(status);
 	if (r == 0) {
 		machine_say_warnings(&m);
-		r = serve(&b, instance, &m, &status, &name, &err);
+		r = serve(&b, instance, &m, status, &name, &err);
 	}
 	network_release(h);
-	if (r == 0 && finish_complete(h, status) < 0)
+	if (r == 0 && finish_complete(h, was, status) < 0)
 		r = err_set(&err, -E_SYSTEM, STATUS_NAME " could not be written");
 	if (r < 0) {
 		log_error("%s: %s: %s", name ? name : instance, reason_word(r), err.text);
@@ -165,6 +166,7 @@ int instance_run(const struct host *h, const char *instance)
 		notify_systemd("STATUS=%s: %s", json_text(entry, "reason"), json_text(entry, "text"));
 		code = reason_exit(reason_from_word(json_text(entry, "reason")));
 	}
+	json_decref(was);
 	json_decref(status);
 	return code;
 }

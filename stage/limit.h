@@ -147,6 +147,8 @@
 #define LIMIT_LOCK_US (10ull * 1000000)
 /* The same for commands that somebody gave, before they fail: another transfer may be under way. */
 #define LIMIT_LOCK_COMMAND_US (300ull * 1000000)
+/* How long who writes status.json waits for another one, who has it for reading and writing a file in memory. */
+#define LIMIT_LOCK_STATUS_US (2ull * 1000000)
 
 /* --- nodes that no driver announces --- */
 /* /proc/devices: 512 majors with names of 64 bytes at most; about 600 bytes on a server. */

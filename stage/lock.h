@@ -17,6 +17,12 @@
  */
 int lock_machine(const struct host *h, uint64_t wait_us, int *ret_fd, struct err *err) _must_check_;
 
+/*
+ * That of status.json, between reading and writing it: for moments, so that nobody waits for who has the machine's for
+ * minutes. -EBUSY: not even in LIMIT_LOCK_STATUS_US; -errno.
+ */
+int lock_status(const struct host *h, int *ret_fd) _must_check_;
+
 /* A file open for writing is ours alone, until this descriptor is closed. -EBUSY: somebody else's; -errno. */
 int lock_file(int fd) _must_check_;
 

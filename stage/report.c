@@ -6,6 +6,8 @@
 #include "report.h"
 
 #include "jsontext.h"
+#include "lock.h"
+#include "log.h"
 #include "metrics.h"
 #include "ready.h"
 
@@ -342,7 +344,7 @@ bool status_is_ok(const json_t *entry)
 	       (code != -E_NO_DEVICE || json_array_size(json_object_get(entry, "devices")) == 0);
 }
 
-int status_write(const struct host *h, const json_t *status)
+static int write_whole(const struct host *h, const json_t *status)
 {
 	_cleanup_free_ char *text = json_dumps(status, JSON_INDENT(1));
 	_cleanup_close_ int dir = -EBADF;
@@ -356,4 +358,70 @@ int status_write(const struct host *h, const json_t *status)
 	if (r == 0)
 		r = metrics_write(h, dir, status);
 	return r < 0 ? r : ready_tell(dir, status);
+}
+
+/* A report that may lose a word of somebody else is better than none. */
+static void lock_or_warn(const struct host *h, int *ret_lock)
+{
+	int r = lock_status(h, ret_lock);
+
+	if (r < 0)
+		log_warning("%s/%s: another modulus may be writing it: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+}
+
+int status_write(const struct host *h, const json_t *status)
+{
+	_cleanup_close_ int lock = -EBADF;
+
+	lock_or_warn(h, &lock);
+	return write_whole(h, status);
+}
+
+/* Members that are not as they were; each driver's are compared for themselves. */
+static int carry_members(json_t *to, const json_t *was, json_t *is)
+{
+	const char *key;
+	json_t *value;
+	int r = 0;
+
+	json_object_foreach(is, key, value)
+		if (r == 0 && !streq(key, "drivers") && !json_equal(value, json_object_get(was, key)))
+			r = json_object_set(to, key, value);
+	return r < 0 ? -ENOMEM : 0;
+}
+
+static int carry_changes(json_t *to, const json_t *was, json_t *is)
+{
+	int r = carry_members(to, was, is);
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(is, "drivers"), i, entry) {
+		const char *name = json_text(entry, "name");
+		const json_t *before = status_entry(was, name);
+		json_t *there = status_entry(to, name);
+
+		if (r < 0 || json_equal(entry, before))
+			continue;
+		r = before && there ? carry_members(there, before, entry) :
+				      status_put_entry(to, name, json_incref(entry));
+	}
+	return r;
+}
+
+int status_update(const struct host *h, const json_t *was, json_t *status)
+{
+	_cleanup_close_ int lock = -EBADF;
+	json_t *now = NULL;
+	int r;
+
+	lock_or_warn(h, &lock);
+	r = status_read(h, &now);
+	if (r < 0) /* none yet, or none that can be read */
+		return write_whole(h, status);
+	r = carry_changes(now, was, status);
+	if (r == 0)
+		r = write_whole(h, now);
+	json_decref(now);
+	return r;
 }

@@ -111,5 +111,10 @@ int status_put_entry(json_t *status, const char *driver, json_t *entry) _must_ch
 bool status_is_ok(const json_t *entry);
 /* Replaces it, and what is made of it: the metrics (metrics.h), and whether this machine is ready (ready.h). -ENOMEM, -errno. */
 int status_write(const struct host *h, const json_t *status) _must_check_;
+/*
+ * The same for whoever read it before: it is read again, and what differs between status and was (a json_deep_copy() of
+ * it as it was read; NULL: nothing was) takes its place there. What others wrote meanwhile stays. -ENOMEM, -errno.
+ */
+int status_update(const struct host *h, const json_t *was, json_t *status) _must_check_;
 
 #endif

@@ -71,7 +71,7 @@ def test_without_a_device_nothing_is_written_outside_run(idle):
     idle.boot()
     assert idle.snapshot() == before
     assert sorted(path.relative_to(idle.live / "run").as_posix() for path in (idle.live / "run").rglob("*") if path.is_file()) == [
-        "modulus/bin/modulus", "modulus/lock", "modulus/metrics.prom", "modulus/status.json"]
+        "modulus/bin/modulus", "modulus/lock", "modulus/metrics.prom", "modulus/status.json", "modulus/status.lock"]
 
 
 def test_without_a_device_no_bundle_no_key_and_no_module_tree_is_opened(idle, traced):

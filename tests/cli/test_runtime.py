@@ -446,6 +446,32 @@ def test_what_only_the_network_has_is_left_to_a_unit_of_its_own(host):
         assert len(server.of("/runtime")) == 1 and host.told["origin"] is None
 
 
+def test_what_others_report_during_a_download_stays(host):
+    """It takes minutes; the boot is found good meanwhile, and udev has a module loaded."""
+    from badserver import BadServer
+    from test_network_lock import Gate, begin
+    data = made().build()
+    gate = Gate(data, 1000)
+    with BadServer() as server:
+        server.serve("/runtime", gate)
+        host.driver(Source=f"From=usr:\nRuntime={server.url('/{kind}')}\n")
+        host.finish()
+        with subprocess.Popen([MODULUS, "finish", "--runtime", *host.roots], stderr=subprocess.PIPE) as loading:
+            assert gate.reached.wait(20)
+            bless = begin(host, "bless")
+            assert "waiting for another modulus" in bless.stderr.readline()     # to tidy; its mark is there
+            report = json.loads(host.status_file.read_text())
+            assert report["blessed"]
+            report["drivers"][0]["modules"].append({"name": "gamma", "from": "bundle", "us": 1})
+            host.status_file.write_text(json.dumps(report))
+            gate.opened.set()
+            assert loading.wait(20) == DONE
+        assert bless.communicate(timeout=20) and bless.returncode == DONE
+    after = json.loads(host.status_file.read_text())
+    assert after["blessed"] == report["blessed"] and after["drivers"][0]["modules"] == report["drivers"][0]["modules"]
+    assert host.told["reason"] == "loaded" and (host.live / "run/modulus/ready").exists()
+
+
 def test_a_network_that_does_not_answer_is_said(host):
     host.driver(Source="From=usr:\nRuntime=http://127.0.0.1:1/{kind}\n")
     host.finish("--runtime")

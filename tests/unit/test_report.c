@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fakekernel.h"
+#include "limit.h"
+#include "lock.h"
 #include "report.h"
 
 /* A report with one driver in it, ready to be filled. */
@@ -305,11 +307,84 @@ static void test_the_status_is_written_and_read_again(void **state)
 	j = report_json(&p->host, &r);
 	assert_int_equal(status_write(&p->host, j), 0);
 	assert_int_equal(status_write(&p->host, j), 0); /* replaces */
-	assert_int_equal(count_entries(p, "live/run/modulus"), 2); /* and the metrics */
+	assert_int_equal(count_entries(p, "live/run/modulus"), 3); /* and its lock, and the metrics */
 	assert_int_equal(status_read(&p->host, &again), 0);
 	assert_true(json_equal(j, again));
 	json_decref(j);
 	json_decref(again);
+}
+
+/* Two drivers; what one command changed and what another one wrote meanwhile. */
+static json_t *report_of_two(void)
+{
+	return json_pack("{s:i, s:n, s:n, s:n, s:[{s:s, s:n, s:[]}, {s:s, s:n, s:[]}]}", "format", 1, "finish", "cdi",
+			 "blessed", "drivers", "name", "gpu", "runtime", "modules", "name", "net", "runtime", "modules");
+}
+
+static void test_only_what_changed_is_carried_over(void **state)
+{
+	struct place *p = *state;
+	json_t *was = report_of_two(), *is = report_of_two(), *there = report_of_two(), *got = NULL, *entry;
+
+	json_object_set_new(is, "finish", json_true());
+	json_object_set_new(status_entry(is, "gpu"), "runtime", json_string("ours"));
+	assert_int_equal(status_put_entry(is, "new", json_pack("{s:s}", "name", "new")), 0);
+	json_object_set_new(there, "blessed", json_true());
+	json_array_append_new(json_object_get(status_entry(there, "gpu"), "modules"), json_string("theirs"));
+	json_object_set_new(status_entry(there, "net"), "runtime", json_string("theirs"));
+	assert_int_equal(status_put_entry(there, "other", json_pack("{s:s}", "name", "other")), 0);
+	assert_int_equal(status_write(&p->host, there), 0);
+	assert_int_equal(status_update(&p->host, was, is), 0);
+	assert_int_equal(status_read(&p->host, &got), 0);
+	assert_true(json_is_true(json_object_get(got, "finish")) && json_is_true(json_object_get(got, "blessed")));
+	entry = status_entry(got, "gpu");
+	assert_string_equal(text_of(entry, "runtime"), "ours");
+	assert_int_equal(json_array_size(json_object_get(entry, "modules")), 1);
+	assert_string_equal(text_of(status_entry(got, "net"), "runtime"), "theirs");
+	assert_true(status_entry(got, "new") && status_entry(got, "other"));
+	assert_int_equal(json_array_size(json_object_get(got, "drivers")), 4);
+	json_decref(was);
+	json_decref(is);
+	json_decref(there);
+	json_decref(got);
+}
+
+static void test_where_there_is_none_all_of_it_is_written(void **state)
+{
+	struct place *p = *state;
+	json_t *was = report_of_two(), *is = report_of_two(), *got = NULL;
+
+	json_object_set_new(is, "finish", json_true());
+	assert_int_equal(status_update(&p->host, was, is), 0);
+	assert_int_equal(status_read(&p->host, &got), 0);
+	assert_true(json_equal(got, is));
+	json_decref(got);
+	put_text(p, "live/run/modulus/status.json", "{");
+	assert_int_equal(status_update(&p->host, was, is), 0);
+	assert_int_equal(status_read(&p->host, &got), 0);
+	assert_true(json_equal(got, is));
+	json_decref(was);
+	json_decref(is);
+	json_decref(got);
+}
+
+static void test_who_changes_it_waits_for_another_one_but_not_for_ever(void **state)
+{
+	struct place *p = *state;
+	json_t *was = report_of_two(), *is = report_of_two(), *got = NULL;
+	_cleanup_close_ int lock = -EBADF;
+	uint64_t began;
+
+	json_object_set_new(is, "finish", json_true());
+	assert_int_equal(lock_status(&p->host, &lock), 0);
+	began = now_us();
+	assert_int_equal(status_update(&p->host, was, is), 0);
+	assert_true(now_us() - began >= LIMIT_LOCK_STATUS_US);
+	assert_int_equal(status_read(&p->host, &got), 0);
+	assert_true(json_equal(got, is));
+	json_decref(was);
+	json_decref(is);
+	json_decref(got);
 }
 
 static void test_a_status_that_is_not_ours_is_refused(void **state)
@@ -347,6 +422,9 @@ int main(void)
 		cmocka_unit_test(test_a_bundle_that_is_not_used_after_all_is_forgotten),
 		cmocka_unit_test(test_there_is_room_for_so_many_phases_and_modules),
 		at_place(test_the_status_is_written_and_read_again),
+		at_place(test_only_what_changed_is_carried_over),
+		at_place(test_where_there_is_none_all_of_it_is_written),
+		at_place(test_who_changes_it_waits_for_another_one_but_not_for_ever),
 		at_place(test_a_status_that_is_not_ours_is_refused),
 	};
 
