@@ -39,18 +39,15 @@ static int bless_driver(const struct host *h, const json_t *status, const json_t
 }
 
 /* This boot can be gone back to from now on; what no kernel needs any more makes room. */
-static void tidy(const struct host *h)
+static void tidy_cache(const struct host *h)
 {
 	_cleanup_machine_ struct machine m = { 0 };
 	_cleanup_cache_list_ struct cache_list cached = { 0 };
-	_cleanup_close_ int lock = -EBADF;
 	bool *surplus = NULL;
 	struct err err;
 	size_t n = 0;
-	int r = lock_machine(h, LIMIT_LOCK_US, &lock, &err);
+	int r = machine_read_all(h, &m, &err);
 
-	if (r == 0)
-		r = machine_read_all(h, &m, &err);
 	if (r == 0)
 		r = cache_read(h, m.config.cache, &cached, &err);
 	if (r == 0 && !(surplus = calloc(cached.n + 1, sizeof(*surplus))))
@@ -78,6 +75,20 @@ static void prune_runtimes(const struct host *h)
 		log_warning("runtime: %s", err.text);
 	for (size_t i = 0; i < removed.n; i++)
 		log_info("%s: removed", removed.v[i]);
+}
+
+static void tidy(const struct host *h, bool cache)
+{
+	_cleanup_close_ int lock = -EBADF;
+	struct err err;
+
+	if (lock_machine(h, LIMIT_LOCK_US, &lock, &err) < 0) {
+		log_warning("%s was not tidied: %s", cache ? "the cache" : "runtime", err.text);
+		return;
+	}
+	if (cache)
+		tidy_cache(h);
+	prune_runtimes(h); /* by what is cached now */
 }
 
 int bless_run(const struct host *h)
@@ -112,9 +123,7 @@ int bless_run(const struct host *h)
 	}
 	json_decref(was);
 	json_decref(status);
-	if (r == 0 && blessed)
-		tidy(h);
-	if (r == 0) /* by what is cached now */
-		prune_runtimes(h);
+	if (r == 0)
+		tidy(h, blessed);
 	return r < 0 ? EXIT_SYSTEM : EXIT_DONE;
 }

@@ -14,12 +14,10 @@
 #include <sys/vfs.h>
 
 #include "library.h"
-#include "lock.h"
 #include "receive.h"
 #include "removetree.h"
 #include "store.h"
 
-#define LOCK ".lock"
 #define EXTENSION_DIR "usr/lib/extension-release.d"
 
 static const char *const bases[] = { RUNTIME_DIR, RUNTIME_DIR_LIVE };
@@ -70,10 +68,9 @@ static int begin_in(struct runtime_new *n, const struct manifest *m, struct err 
 {
 	int r;
 
-	n->lock = openat(n->dir, LOCK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
-	r = n->lock < 0 ? -errno : lock_file(n->lock);
+	r = n->lock = runtime_lock(n->dir);
 	if (r < 0)
-		return err_sys(err, r, "%s/" LOCK, n->dir_path);
+		return err_sys(err, r, "%s/" RUNTIME_LOCK, n->dir_path);
 	sweep(n->dir);
 	r = check_room(n, m, err);
 	if (r == 0)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "limit.h"
+#include "lock.h"
 #include "removetree.h"
 
 static const char *const bases[] = { RUNTIME_DIR, RUNTIME_DIR_LIVE };
@@ -24,6 +25,14 @@ bool runtime_is_live(const char *path)
 int runtime_open(const struct host *h, const char *path, int flags)
 {
 	return runtime_is_live(path) ? host_live_open(h, path, flags) : host_root_open(h, path, flags);
+}
+
+int runtime_lock(int dir)
+{
+	_cleanup_close_ int fd = openat(dir, RUNTIME_LOCK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : lock_file(fd);
+
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int open_beneath(int dirfd, const char *path, int flags)
@@ -279,11 +288,16 @@ int runtime_tidy(const struct host *h, const char *name, const struct strv *keep
 {
 	_cleanup_free_ char *path = str_printf(RUNTIME_DIR "/%s", name);
 	_cleanup_strv_ struct strv entries = { 0 };
-	_cleanup_close_ int dir = -EBADF;
+	_cleanup_close_ int dir = -EBADF, lock = -EBADF;
 	int r = dir = path ? host_root_open(h, path, O_RDONLY | O_DIRECTORY) : -ENOMEM;
 
 	if (r == -ENOENT)
 		return 0;
+	if (r >= 0 && !dry) {
+		r = lock = runtime_lock(dir);
+		if (r == -EBUSY) /* the tree that is being made looks like a remain */
+			return 0;
+	}
 	if (r >= 0)
 		r = tree_names(dir, &entries);
 	for (size_t i = 0; r >= 0 && i < entries.n; i++) {

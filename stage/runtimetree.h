@@ -25,6 +25,8 @@
 #define RUNTIME_RECORD ".bundle"
 #define RUNTIME_PART ".part"
 #define RUNTIME_OLD ".old"
+/* In a driver's directory: whoever makes a tree there, or tidies, has the lock of this file. */
+#define RUNTIME_LOCK ".lock"
 /* extension-release.d and /run/extensions know it by this, and NAME. */
 #define RUNTIME_EXTENSION "modulus-"
 
@@ -41,6 +43,9 @@ void runtime_tree_free(struct runtime_tree *t);
 bool runtime_is_live(const char *path);
 /* Opens a path that may be. */
 int runtime_open(const struct host *h, const char *path, int flags) _must_check_;
+
+/* A descriptor that keeps the lock of a driver's directory. -EBUSY: somebody else has it; -errno. */
+int runtime_lock(int dir) _must_check_;
 
 /*
  * The installed tree of this version, if it is whole: its record is signed by a key of the ring, and every
@@ -61,7 +66,8 @@ int runtime_tree_distrust(const struct host *h, const struct runtime_tree *t, st
 /*
  * Trees of this driver in RUNTIME_DIR but those of the versions in `keep`, what interrupted runs left, and
  * what was replaced; never what `active` (a path, may be NULL) is, or something that is mounted somewhere,
- * in whatever mount namespace. dry: only says which. Their paths are added to *ret. -errno, -ENOMEM.
+ * in whatever mount namespace. Nothing while somebody makes one there. dry: only says which. Their paths are added to
+ * *ret. -errno, -ENOMEM.
  */
 int runtime_tidy(const struct host *h, const char *name, const struct strv *keep, const char *active, bool dry,
 		 struct strv *ret, struct err *err) _must_check_;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Libraries and programs of a live driver: `finish` installs them whole or not at all, and the host finds them."""
+import fcntl
 import json
 import os
 import shutil
@@ -532,6 +533,20 @@ def test_an_old_version_is_there_until_a_boot_was_good(host):
     done = host.boot("bless")
     assert done.code == DONE and host.entries == ["1.1"], done
     assert f"/{TREE}: removed" in done.lines
+
+
+def test_while_another_modulus_is_at_work_no_old_version_is_removed(host):
+    host.ship(made().build())
+    host.finish()
+    next_version(host)
+    host.finish()
+    host.forget_modules()
+    with open(host.live / "run/modulus/lock", "r+") as handle:
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        done = host.boot("bless")
+    assert done.code == DONE and host.entries == ["1.0", "1.1"] and done.status["blessed"], done
+    assert [line for line in done.lines if "not tidied: another modulus is at work" in line], done
+    assert host.boot("bless").code == DONE and host.entries == ["1.1"]
 
 
 @pytest.mark.parametrize("process", [1, 4321], ids=["host", "container"])

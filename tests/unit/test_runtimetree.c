@@ -289,9 +289,31 @@ static void test_tidying_leaves_what_is_kept_active_or_mounted(void **state)
 	assert_true(is_there(p, DIR "/5/usr"));
 	assert_int_equal(tidy(p, "1", RUNTIME_DIR "/" SAMPLE_NAME "/2", false, &n), 0);
 	assert_int_equal(n, 2);
-	assert_int_equal(count_entries(p, DIR), 4);
+	assert_int_equal(count_entries(p, DIR), 5); /* and the lock */
 	assert_false(is_there(p, DIR "/5"));
 	assert_false(is_there(p, OLD));
+}
+
+static void test_nothing_is_tidied_while_a_tree_is_made(void **state)
+{
+	_cleanup_runtime_new_ struct runtime_new n = RUNTIME_NEW_NONE;
+	_cleanup_sample_ struct sample s = { 0 };
+	_cleanup_bundle_ struct bundle *b = NULL;
+	const struct place *p = *state;
+	struct err err;
+	size_t removed;
+
+	put_text(p, "live/proc/1/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
+	make(&s, "one");
+	assert_int_equal(open_sample(&s.bundle, &b, &err), 0);
+	assert_int_equal(runtime_new_begin(&p->host, bundle_manifest(b), &n, &err), 0);
+	put_text(p, DIR "/5/x", "x");
+	assert_int_equal(tidy(p, "1", NULL, false, &removed), 0);
+	assert_int_equal(removed, 0);
+	assert_true(is_there(p, PART) && is_there(p, DIR "/5/x"));
+	runtime_new_done(&n);
+	assert_int_equal(tidy(p, "1", NULL, false, &removed), 0);
+	assert_int_equal(removed, 1);
 }
 
 #define NO_TREE "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
@@ -584,6 +606,8 @@ int main(void)
 		at_place(test_what_every_crash_left_is_gone_with_the_next_tree),
 		at_place(test_two_do_not_make_the_same_tree),
 		at_place(test_tidying_leaves_what_is_kept_active_or_mounted),
+		at_place(test_nothing_is_tidied_while_a_tree_is_made),
+
 		at_place(test_a_tree_that_a_container_has_mounted_in_its_own_namespace_is_kept),
 		at_place(test_a_tree_in_memory_that_a_container_has_mounted_is_kept),
 		at_place(test_a_process_that_is_gone_has_nothing_mounted),
