@@ -8,8 +8,6 @@
 #include "finish.h"
 
 #include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include "cdi.h"
 #include "child.h"
@@ -28,7 +26,6 @@ static void relabel(const struct host *h, const json_t *status)
 	_cleanup_strv_ struct strv argv = { 0 };
 	json_t *driver, *node;
 	size_t i, j;
-	pid_t pid;
 	int r;
 
 	if (!streq(h->live_path, "/") || faccessat(h->live_fd, "sys/fs/selinux/enforce", F_OK, 0) < 0)
@@ -55,11 +52,10 @@ static void relabel(const struct host *h, const json_t *status)
 		return;
 	free(argv.v[--argv.n]);
 	argv.v[argv.n] = NULL;
-	r = posix_spawnp(&pid, "restorecon", NULL, NULL, argv.v, environ);
-	if (r != 0)
-		log_warning("restorecon: %s; nodes keep the label they have", strerror(r));
-	else
-		(void)waitpid(pid, NULL, 0);
+	r = child_program((const char *const *)argv.v, now_us() + LIMIT_RESTORECON_US);
+	if (r < 0 && r != -EIO) /* a path that is not there fails it, and it has labelled all others */
+		log_warning("restorecon: %s; nodes keep the label they have",
+			    r == -ETIMEDOUT ? "was not done in time and was killed" : strerror(-r));
 }
 
 /* With a device there was an attempt, which is not made twice. */
@@ -234,10 +230,10 @@ static int hand_out(const struct host *h, const json_t *was, json_t *status, boo
 
 	bring_runtimes(h, status, network);
 	finish_tell_engines(h, status);
-	relabel(h, status);
 	r = status_update(h, was, status);
 	if (r < 0)
 		log_error("%s/%s: %s", STATUS_DIR, STATUS_NAME, strerror(-r));
+	relabel(h, status); /* the report with the rest, and it waits for nothing of this */
 	return r;
 }
 

@@ -22,8 +22,8 @@ int finish_driver(struct boot *b, const struct driver *d, json_t *status, const 
 void finish_tell_engines(const struct host *h, json_t *status);
 
 /*
- * After all drivers, with the machine's lock: closes the attempts, installs libraries, tells container engines, labels,
- * and writes status.json with the mark that this was done; was as for status_update(). -errno of the write, which is
+ * After all drivers, with the machine's lock: closes the attempts, installs libraries, tells container engines, writes
+ * status.json with the mark that this was done, and labels; was as for status_update(). -errno of the write, which is
  * said.
  */
 int finish_complete(const struct host *h, const json_t *was, json_t *status) _must_check_;

@@ -180,6 +180,8 @@
 #define LIMIT_RUNTIME_US (200ull * 1000000)
 /* ldconfig reads every library of the host: two seconds on a slow disk. */
 #define LIMIT_LDCONFIG_US (30ull * 1000000)
+/* restorecon looks at some hundred files of ours: a second on a slow disk. */
+#define LIMIT_RESTORECON_US (15ull * 1000000)
 /* systemd-sysext waits for nobody; its merge is a few mounts. */
 #define LIMIT_SYSEXT_US (30ull * 1000000)
 /* Directories below each other in a tree that is removed: a path of LIMIT_PATH_BYTES has half as many. */

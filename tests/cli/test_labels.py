@@ -4,6 +4,7 @@ machine's own root, with /run and /sys of the test's: for other roots nobody is 
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from program import DONE, MODULUS
 from test_cache_places import needs_mounts
 
 pytestmark = [needs_mounts, pytest.mark.skipif(os.path.exists("/etc/modulus"), reason="this machine has drivers of its own")]
+LABELLING_S = 15  # stage/limit.h
 # $1: a folder with restorecon, and the report of this boot if there is one. Out: the words of restorecon, and the report.
 FINISH = """
 mount -t tmpfs tmpfs /sys
@@ -32,12 +34,18 @@ def folder(tmp_path):
     return tmp_path
 
 
-def finish(folder, kernel: str = "selinux") -> list[str]:
-    """What restorecon was asked for; [] when it was not."""
-    (folder / "words").unlink(missing_ok=True)
+def run_finish(folder, kernel: str = "selinux") -> str:
+    """What it said."""
     done = subprocess.run(["unshare", "-m", "sh", "-euc", FINISH, "sh", folder, kernel, MODULUS], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, env=plain_environment(), timeout=60)
     assert done.returncode == DONE, done.stderr
+    return done.stderr
+
+
+def finish(folder, kernel: str = "selinux") -> list[str]:
+    """What restorecon was asked for; [] when it was not."""
+    (folder / "words").unlink(missing_ok=True)
+    run_finish(folder, kernel)
     return (folder / "words").read_text().splitlines() if (folder / "words").exists() else []
 
 
@@ -62,3 +70,20 @@ def test_without_selinux_nobody_is_asked(folder):
 def test_a_host_without_restorecon_goes_on(folder):
     (folder / "restorecon").unlink()
     assert finish(folder) == []
+
+
+def test_one_that_hangs_is_killed_and_the_report_was_there_before(folder):
+    seen = folder / "seen"
+    seen.mkdir()
+    (folder / "restorecon").write_text(f'#!/bin/sh\ncp /run/modulus/status.json /run/modulus/ready {seen}/\nexec sleep 1000\n')
+    began = time.monotonic()
+    said = run_finish(folder)
+    assert LABELLING_S <= time.monotonic() - began < LABELLING_S + 10
+    assert "restorecon: was not done in time and was killed; nodes keep the label they have\n" in said
+    assert (seen / "ready").exists() and json.loads((seen / "status.json").read_text())["finish"]
+
+
+def test_a_path_that_it_cannot_label_is_no_warning(folder):
+    with (folder / "restorecon").open("a") as script:
+        script.write("exit 255\n")
+    assert "restorecon" not in run_finish(folder) and (folder / "words").exists()
