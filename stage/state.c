@@ -11,6 +11,19 @@
 #include "limit.h"
 #include "rootfs.h"
 
+/* Whoever could write here before us may have left anything: a FIFO would be waited at for ever. */
+static int read_file(int dirfd, const char *name, char **ret, size_t *ret_len)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? read_whole(fd, LIMIT_STATE_BYTES, ret, ret_len) : -EBADMSG;
+}
+
 int state_read(const struct host *h, const char *dir, const char *name, json_t **ret)
 {
 	_cleanup_rootfs_dir_ struct rootfs_dir d = ROOTFS_DIR_NONE;
@@ -18,7 +31,7 @@ int state_read(const struct host *h, const char *dir, const char *name, json_t *
 	_cleanup_free_ char *text = NULL;
 	struct err unsaid;
 	json_t *o;
-	size_t len;
+	size_t len = 0;
 	int r = rootfs_dir_find(h, dir, &d, &unsaid);
 
 	if (r == -E_CACHE_UNREACHABLE) /* who goes on to write will hear it */
@@ -26,7 +39,7 @@ int state_read(const struct host *h, const char *dir, const char *name, json_t *
 	if (r == 0)
 		r = fd = rootfs_dir_open(&d, "", O_RDONLY | O_DIRECTORY);
 	if (r >= 0)
-		r = read_whole_at(fd, name, LIMIT_STATE_BYTES, &text, &len);
+		r = read_file(fd, name, &text, &len);
 	if (r < 0)
 		return r;
 	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -46,7 +59,9 @@ static int replace(int dirfd, const char *name, const char *text)
 
 	if (!part)
 		return -ENOMEM;
-	fd = openat(dirfd, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (unlinkat(dirfd, part, 0) < 0 && errno != ENOENT) /* what an interrupted one left, or anybody */
+		return -errno;
+	fd = openat(dirfd, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
 	r = write_full(fd, text, strlen(text));

@@ -13,7 +13,7 @@
 #define STATE_DIR "/var/lib/modulus"
 
 /*
- * The JSON object in dir/name; *ret is the caller's. -ENOENT: none, or not where it can be had now; -EBADMSG: not an object;
+ * The JSON object in dir/name; *ret is the caller's. -ENOENT: none, or not where it can be had now; -EBADMSG: not an object, or no file;
  * -EFBIG: more than LIMIT_STATE_BYTES; -errno.
  */
 int state_read(const struct host *h, const char *dir, const char *name, json_t **ret) _must_check_;

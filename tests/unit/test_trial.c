@@ -179,6 +179,24 @@ static void test_nothing_is_recorded_that_nobody_would_end(void **state)
 	assert_contains(err.text, "no device is LABEL=no-such");
 }
 
+static void test_what_is_no_file_is_no_record_and_nobody_waits_for_it(void **state)
+{
+	const struct place *p = *state;
+
+	machine(p);
+	alarm(10);
+	put_fifo(p, RECORDS "/" DIGEST "-" BUILD_ID ".json");
+	put_fifo(p, RECORDS "/." DIGEST "-" BUILD_ID ".json.part");
+	assert_int_equal(trial_misses(&p->host, &sample), 0);
+	crash(p, &sample, 2); /* a file is in its place now */
+	assert_int_equal(trial_misses(&p->host, &sample), 2);
+	unlinkat(p->fd, RECORDS "/" DIGEST "-" BUILD_ID ".json", 0);
+	put_text(p, "root/elsewhere.json", "{\"name\": \"gpu\", \"misses\": 3, \"open\": null}");
+	put_link(p, RECORDS "/" DIGEST "-" BUILD_ID ".json", "../../../../../../elsewhere.json");
+	assert_int_equal(trial_misses(&p->host, &sample), 0);
+	alarm(0);
+}
+
 static void test_the_list_has_every_record_with_its_driver(void **state)
 {
 	const struct place *p = *state;
@@ -219,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		at_place(test_an_attempt_counts_from_the_next_boot_on),
 		at_place(test_the_list_has_every_record_with_its_driver),
+		at_place(test_what_is_no_file_is_no_record_and_nobody_waits_for_it),
 		at_place(test_blocked_at_the_limit_and_not_before),
 		at_place(test_another_bundle_and_another_kernel_have_their_own_count),
 		at_place(test_an_attempt_that_ended_is_no_miss),
