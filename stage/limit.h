@@ -70,7 +70,7 @@
 #define LIMIT_CMDLINE_BYTES (16u << 10)
 
 /* --- looking for bundles --- */
-/* Bundles that are looked at for one driver in all local places together. */
+/* Bundles that are looked at for one driver in each place; and good ones in all local places together. */
 #define LIMIT_CANDIDATES 64u
 /* Files of which it is remembered for the other drivers whose they are: 16 for each. */
 #define LIMIT_SEEN 1024u

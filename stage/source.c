@@ -218,13 +218,14 @@ int source_consider(const struct source_request *req, const char *source, unsign
 static int look_into(struct source *s, unsigned int order, struct candidates *found, struct rejections *rejected,
 		     struct err *err)
 {
+	unsigned int looked_at = 0;
 	struct err why;
 	int r;
 
 	r = s->ops->open(s, &why);
 	if (r == -ENOENT)
 		return 0;
-	while (r >= 0 && found->n + rejected->n < LIMIT_CANDIDATES) {
+	while (r >= 0 && found->n < LIMIT_CANDIDATES && looked_at++ < LIMIT_CANDIDATES) {
 		_cleanup_free_ char *origin = NULL;
 		struct reader *reader = NULL;
 		size_t n;

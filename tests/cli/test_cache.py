@@ -140,6 +140,19 @@ def test_a_cache_that_is_too_full_to_be_one_is_refused(host):
     assert done.returncode == SYSTEM and "more than 4096 files" in done.stderr
 
 
+def test_a_cache_full_of_damage_hides_no_other_source(host):
+    """64 are looked at in each place: those of one do not count in the next."""
+    for number in range(65):
+        host.cache(b"", f"{number:064x}")
+    host.offer(recipe().build())
+    host.device()
+    host.module_is_live("alpha", "beta")
+    host.driver(Source="From=cache: usr:\n")
+    booted = host.boot()
+    assert booted.code == DONE, booted.lines
+    assert json.loads(host.status("--json").stdout)["drivers"][0]["source"] == "usr"
+
+
 # --- verify ---
 
 def test_verify_reads_every_file_whole_and_changes_nothing(host):
