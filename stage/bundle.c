@@ -35,11 +35,15 @@ bool bundle_begins_chunk(const struct bundle *b)
 	return b->stored_done == 0;
 }
 
+/* Whatever a disk fails with (EUCLEAN of erofs, ESTALE of NFS) is -EIO to those who then look elsewhere. */
 static int read_failed(const struct bundle *b, struct err *err, ssize_t n)
 {
 	if (b->reader->why.code == (int)n)
 		return err_set(err, (int)n, "%s", b->reader->why.text);
-	return err_sys(err, (int)n, "reading");
+	(void)err_sys(err, (int)n, "reading");
+	if (n > -E_BASE_ && n != -ENOMEM && n != -EINTR)
+		err->code = -EIO;
+	return err->code;
 }
 
 /* Appends one skippable frame, its own header included, to b->header. */

@@ -302,7 +302,7 @@ static ssize_t memory_read(struct reader *r, void *buf, size_t len)
 	size_t n = MIN(len, m->n - m->at);
 
 	if ((int)last_reads++ == m->fail_at)
-		return -EIO;
+		return -EUCLEAN; /* as erofs says it */
 	if (m->step)
 		n = MIN(n, m->step);
 	if (n)

@@ -367,7 +367,7 @@ static void test_a_failure_of_the_reader_comes_out_at_whatever_read_it_happens(v
 			assert_int_equal(read_out(memory_reader(s.bundle.v, s.bundle.n, steps[i], (int)n),
 						  sample_ring(0), &out, &err),
 					 -EIO);
-			assert_contains(err.text, "reading: ");
+			assert_contains(err.text, "reading: Structure needs cleaning");
 			assert_genuine(&s, &out);
 			assert_true(memory_closed());
 		}
