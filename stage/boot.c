@@ -477,7 +477,6 @@ static int run_all(const struct host *h, const char *stage)
 	_cleanup_close_ int lock = -EBADF;
 	struct boot b = { .host = h, .cmdline = &m.cmdline, .config = &m.config, .kernel = &m.kernel,
 			  .devices = &m.devices };
-	struct own_copy copy = OWN_COPY_NONE;
 	struct err err;
 	json_t *status;
 	int r, q;
@@ -498,14 +497,14 @@ static int run_all(const struct host *h, const char *stage)
 	if (r == 0 && m.config.n_drivers == 0)
 		log_info("no driver is configured (/etc/modulus/*.conf)");
 	if (r == 0 && !m.config.off) {
-		own_copy_begin(h, &copy);
+		own_copy_begin(h);
 		r = boot_plan(h, &m.config, &m.devices, true);
 	}
 	b.until_us = boot_until(&m.config);
 	if (r == 0)
 		r = run_drivers(&b, &report);
 	network_release(h);
-	q = own_copy_end(&copy);
+	q = own_copy_end();
 	if (r == 0 && q < 0)
 		r = strv_addf(&report.warnings, OWN_COPY_PATH ": %s", strerror(-q));
 	status = report_json(h, &report);

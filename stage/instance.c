@@ -106,7 +106,6 @@ static int is_loaded(const json_t *status, const struct driver *d, struct err *e
 static int serve(struct boot *b, const char *instance, struct machine *m, json_t *status, const char **ret_name,
 		 struct err *err)
 {
-	struct own_copy copy;
 	struct driver *d;
 	char *version;
 	int r = instance_find(&m->config, instance, &d, &version, err);
@@ -122,8 +121,8 @@ static int serve(struct boot *b, const char *instance, struct machine *m, json_t
 		log_info("%s: version %s is loaded already", d->name, d->version);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	own_copy_begin(b->host, &copy);
-	r = own_copy_end(&copy);
+	own_copy_begin(b->host);
+	r = own_copy_end();
 	if (r < 0)
 		log_warning("the program could not be copied for the units that follow: %s", strerror(-r));
 	r = m->config.off ? 0 : boot_plan(b->host, &m->config, &m->devices, true);

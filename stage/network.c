@@ -15,6 +15,7 @@
 #include "log.h"
 #include "nethandler.h"
 #include "netstate.h"
+#include "owncopy.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define OWN_UNIT "modulus-network.service"
@@ -276,6 +277,9 @@ static int ask(const struct host *h, uint64_t until_us, struct err *err)
 	r = ensure_unit(h);
 	if (r < 0)
 		return err_set(err, -E_NETWORK, "no network: " OWN_UNIT_DIR "/" OWN_UNIT ": %s", strerror(-r));
+	r = own_copy_end(); /* the unit runs it */
+	if (r < 0)
+		return err_set(err, -E_NETWORK, "no network: " OWN_COPY_PATH ": %s", strerror(-r));
 	r = systemctl("start", OWN_UNIT, MIN(until_us, now_us() + LIMIT_NETWORK_US));
 	if (r == -ENOENT)
 		return err_set(err, -E_NETWORK, "no network, and no systemctl to ask for one");

@@ -6,12 +6,25 @@
 #include "owncopy.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #define DIR_PATH "/run/modulus/bin"
 #define NAME "modulus"
 #define NEW_NAME ".new"
+
+struct own_copy {
+	int dir, from, to;
+	uint64_t size;
+	int result;
+	bool running; /* in its thread */
+	pthread_t thread;
+};
+
+#define OWN_COPY_NONE { .dir = -EBADF, .from = -EBADF, .to = -EBADF }
+
+static struct own_copy ours = OWN_COPY_NONE;
 
 /* Nothing but system calls: this thread holds no lock when the other one forks. */
 static void *copy(void *ctx)
@@ -52,27 +65,27 @@ static int open_both(const struct host *h, struct own_copy *c)
 	return c->to < 0 ? -errno : 1;
 }
 
-void own_copy_begin(const struct host *h, struct own_copy *ret)
+void own_copy_begin(const struct host *h)
 {
 	int r;
 
-	*ret = (struct own_copy)OWN_COPY_NONE;
-	r = open_both(h, ret);
-	ret->result = MIN(r, 0);
+	ours = (struct own_copy)OWN_COPY_NONE;
+	r = open_both(h, &ours);
+	ours.result = MIN(r, 0);
 	if (r <= 0)
 		return;
-	ret->running = thread_start(&ret->thread, copy, ret) == 0;
-	if (!ret->running)
-		copy(ret);
+	ours.running = thread_start(&ours.thread, copy, &ours) == 0;
+	if (!ours.running)
+		copy(&ours);
 }
 
-int own_copy_end(struct own_copy *c)
+int own_copy_end(void)
 {
-	if (c->running)
-		(void)pthread_join(c->thread, NULL);
-	c->running = false;
-	close_fdp(&c->from);
-	close_fdp(&c->to);
-	close_fdp(&c->dir);
-	return c->result;
+	if (ours.running)
+		(void)pthread_join(ours.thread, NULL);
+	ours.running = false;
+	close_fdp(&ours.from);
+	close_fdp(&ours.to);
+	close_fdp(&ours.dir);
+	return ours.result;
 }

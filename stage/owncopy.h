@@ -6,29 +6,20 @@
 #ifndef MODULUS_OWNCOPY_H
 #define MODULUS_OWNCOPY_H
 
-#include <pthread.h>
-
 #include "host.h"
 
 #define OWN_COPY_PATH "/run/modulus/bin/modulus"
 
-struct own_copy {
-	int dir, from, to;
-	uint64_t size;
-	int result;
-	bool running; /* in its thread */
-	pthread_t thread;
-};
-
-#define OWN_COPY_NONE { .dir = -EBADF, .from = -EBADF, .to = -EBADF }
-
 /*
  * Begins to copy, in a thread of its own: a boot waits for networks and disks, and meanwhile six megabytes
- * cost nobody anything. A failure is told by the end.
+ * cost nobody anything. A failure is told by the end. Once in a process, which has one executable.
  */
-void own_copy_begin(const struct host *h, struct own_copy *ret);
+void own_copy_begin(const struct host *h);
 
-/* Waits until it is there, whole and by its name. 0, also where none was begun, or -errno. */
-int own_copy_end(struct own_copy *c) _must_check_;
+/*
+ * Waits until it is there, whole and by its name: before anybody starts it, and before we end. 0, also where none was
+ * begun, or -errno; the same each time.
+ */
+int own_copy_end(void) _must_check_;
 
 #endif
