@@ -218,7 +218,7 @@ static bool is_loaded(const struct host *h, const json_t *driver, bool *ret_nvid
 static void remove_live(struct uninstall *u)
 {
 	bool cdi = !u->names, changed = false, nvidia;
-	json_t *status = NULL, *driver;
+	json_t *status = NULL, *was, *driver;
 	size_t i;
 	int r;
 
@@ -226,6 +226,7 @@ static void remove_live(struct uninstall *u)
 		return;
 	if (status_read(u->h, &status) < 0)
 		status = NULL;
+	was = json_deep_copy(status);
 	json_array_foreach(json_object_get(status, "drivers"), i, driver) {
 		if (!is_meant(u, json_text(driver, "name")))
 			continue;
@@ -240,9 +241,10 @@ static void remove_live(struct uninstall *u)
 		sweep(u, CDI_DIR, true, is_cdi);
 	if (cdi && status)
 		json_object_set_new(status, "cdi", json_null());
-	r = status && (cdi || changed) && !u->dry ? status_write(u->h, status) : 0;
+	r = status && (cdi || changed) && !u->dry ? status_update(u->h, was, status) : 0;
 	if (r < 0)
 		failed_at(u, STATUS_DIR "/" STATUS_NAME, r);
+	json_decref(was);
 	json_decref(status);
 }
 
