@@ -11,6 +11,7 @@
 #include "cache.h"
 #include "evict.h"
 #include "jsontext.h"
+#include "removetree.h"
 #include "report.h"
 #include "source.h"
 
@@ -139,7 +140,8 @@ static int look_at_signatures(const struct doctor *d)
 	snprintf(text, sizeof(text), "Secure Boot: %s; lockdown: %s; sig_enforce: %s", secure, lockdown, enforce);
 	if (!d->k->signed_only)
 		return good(d, "signatures", text);
-	return bad(d, FINDING_WARN, "signatures", -E_UNSIGNED, text, "mokutil --list-enrolled; modulus build --module-key FILE --module-cert FILE");
+	return bad(d, FINDING_WARN, "signatures", -E_UNSIGNED, text,
+		   "mokutil --list-enrolled; modulus build --module-key FILE --module-cert FILE");
 }
 
 /* --- devices --- */
@@ -279,16 +281,13 @@ static int look_at_loaded(const struct doctor *d)
 static bool has_instance(const struct host *h)
 {
 	_cleanup_close_ int fd = host_root_open(h, "/etc/systemd/system/multi-user.target.wants", O_RDONLY | O_DIRECTORY);
-	bool found = false;
-	struct dirent *e;
-	DIR *dir;
+	_cleanup_strv_ struct strv names = { 0 };
+	int r = fd < 0 ? fd : tree_names(fd, &names);
 
-	if (fd < 0 || dir_open_at(fd, ".", &dir) < 0)
-		return false;
-	while (!found && (e = readdir(dir)))
-		found = str_prefix(e->d_name, "modulus@", NULL);
-	closedir(dir);
-	return found;
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		if (str_prefix(names.v[i], "modulus@", NULL))
+			return true;
+	return false;
 }
 
 static int look_at_units(const struct doctor *d)

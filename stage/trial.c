@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <mntent.h>
 
+#include "removetree.h"
 #include "rootfs.h"
 #include "state.h"
 
@@ -91,15 +92,24 @@ static void settle(struct record *rec, const char *this_boot)
 	rec->blessed = false;
 }
 
+/* As this boot sees it. */
+static int read_settled(const struct host *h, const struct trial *t, struct record *ret)
+{
+	char id[64];
+	int r = read_record(h, t, ret);
+
+	if (r == 0)
+		r = boot_id(h, id, sizeof(id));
+	if (r == 0)
+		settle(ret, id);
+	return r;
+}
+
 unsigned int trial_misses(const struct host *h, const struct trial *t)
 {
 	struct record rec;
-	char id[64];
 
-	if (read_record(h, t, &rec) < 0 || boot_id(h, id, sizeof(id)) < 0)
-		return 0;
-	settle(&rec, id);
-	return rec.misses;
+	return read_settled(h, t, &rec) < 0 ? 0 : rec.misses;
 }
 
 /* --- all of them --- */
@@ -109,23 +119,14 @@ static int names_in(const struct host *h, const char *below, struct strv *ret)
 {
 	_cleanup_rootfs_dir_ struct rootfs_dir dir = ROOTFS_DIR_NONE;
 	_cleanup_close_ int fd = -EBADF;
-	struct dirent **list = NULL;
 	struct err unsaid;
-	int n, r = rootfs_dir_find(h, TRIAL_DIR, &dir, &unsaid);
+	int r = rootfs_dir_find(h, TRIAL_DIR, &dir, &unsaid);
 
 	if (r == 0)
 		r = fd = rootfs_dir_open(&dir, below, O_RDONLY | O_DIRECTORY);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	n = scandirat(fd, ".", &list, NULL, alphasort);
-	r = 0;
-	for (int i = 0; i < n; i++) {
-		if (r == 0 && list[i]->d_name[0] != '.')
-			r = strv_add(ret, list[i]->d_name);
-		free(list[i]);
-	}
-	free(list);
-	return r;
+	if (r >= 0)
+		r = tree_names(fd, ret);
+	return r == -ENOMEM ? r : 0;
 }
 
 /* A name that name_of() does not give is passed over. */
@@ -134,9 +135,8 @@ static int add_record(const struct host *h, const char *release, const char *fil
 	const char *dash = strchr(file, '-');
 	struct trial_record *v, *added;
 	struct record rec;
-	char id[64];
 
-	if (!dash || !str_suffix(dash, ".json"))
+	if (*file == '.' || !dash || !str_suffix(dash, ".json"))
 		return 0;
 	v = reallocarray(l->v, l->n + 1, sizeof(*v));
 	if (!v)
@@ -150,10 +150,8 @@ static int add_record(const struct host *h, const char *release, const char *fil
 		return -ENOMEM;
 	if (streq(added->build_id, TRIAL_NO_BUILD_ID))
 		added->build_id[0] = '\0';
-	if (read_record(h, &(struct trial){ NULL, added->digest, release, added->build_id }, &rec) < 0 ||
-	    boot_id(h, id, sizeof(id)) < 0)
+	if (read_settled(h, &(struct trial){ NULL, added->digest, release, added->build_id }, &rec) < 0)
 		return 0;
-	settle(&rec, id);
 	memcpy(added->name, rec.name, sizeof(added->name));
 	added->misses = rec.misses;
 	return 0;
@@ -167,6 +165,8 @@ int trial_list_read(const struct host *h, struct trial_list *ret)
 	for (size_t i = 0; r == 0 && i < releases.n; i++) {
 		_cleanup_strv_ struct strv files = { 0 };
 
+		if (releases.v[i][0] == '.')
+			continue;
 		r = names_in(h, releases.v[i], &files);
 		for (size_t j = 0; r == 0 && j < files.n; j++)
 			r = add_record(h, releases.v[i], files.v[j], ret);
