@@ -204,7 +204,7 @@ static void end_trials(const struct host *h, const json_t *status)
 /* An initramfs stops its units for the switch to the real root too, where finish_run() does it; that is a job then. */
 static bool switches_root(const struct host *h)
 {
-	return !streq(h->root_path, "/") && streq(h->live_path, "/") &&
+	return !host_root_is_live(h) &&
 	       child_program((const char *const[]){ "sh", "-c", "[ \"$(systemctl show -P Job initrd-switch-root.target)\" ]",
 						    NULL }, now_us() + LIMIT_SYSTEMCTL_US) == 0;
 }

@@ -162,7 +162,7 @@ static int usr_open(struct source *s, struct err *err)
 		if (r != -ENOENT || is_os_usr(usr))
 			return r;
 	}
-	if (streq(h->root_path, "/") || !streq(h->live_path, "/"))
+	if (host_root_is_live(h))
 		return -ENOENT;
 	sysusr = host_live_open(h, "/sysusr/usr", O_RDONLY | O_DIRECTORY);
 	if (sysusr >= 0) {

@@ -244,7 +244,7 @@ static int keyring_add_dir(struct keyring *ring, const struct key_dir *d, bool r
 
 int keyring_load(const struct host *h, bool vendor_only, struct keyring *ret, struct err *err)
 {
-	const bool initramfs = !streq(h->root_path, "/") && streq(h->live_path, "/");
+	const bool initramfs = !host_root_is_live(h);
 	const struct {
 		struct key_dir dir;
 		bool wanted, revoked_only;
