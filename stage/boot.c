@@ -439,7 +439,8 @@ static int leave_request(const struct host *h, const char *target)
 
 /*
  * What Required=yes asks for, once the report is written. The first driver that failed decides; one whose device is not
- * there is not missed, whatever is wrong with its file. No attempt of this boot brought the machine down: what does now is this.
+ * there is not missed, whatever is wrong with its file. No attempt of this boot brought the machine down: what does
+ * now is this.
  */
 static void carry_out(const struct host *h, const struct config *c, const struct device_list *devices,
 		      const struct report *report)
